@@ -1,0 +1,138 @@
+# Every target sets up what it needs. `make PYTHON=/path/to/python3.11` chooses the interpreter.
+
+PYTHON ?= python3
+
+BIN    := .venv/bin
+READY  := .venv/.ready
+STUBS  := sdk/python/appset_hub/v1
+IMAGE  := proto/appset_hub.binpb
+PROTOS := $(sort $(wildcard proto/appset_hub/v1/*.proto))
+
+# $(call generate,FOLDER): write the stubs of every .proto below FOLDER.
+generate = $(BIN)/python -m grpc_tools.protoc --proto_path=proto \
+	--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
+	--plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
+	--python_out=$(1) --grpc_python_out=$(1) --mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) $(PROTOS)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+##### Set up and run
+
+.PHONY: setup
+setup: $(READY) ## Make .venv and install the hub, the SDK and the tools from the hashed lock
+
+.PHONY: run
+run: $(READY) ## Start a hub with two backends in front of you; Ctrl-C ends all
+	@exec $(BIN)/python examples/quickstart/run.py
+
+##### Test and check
+
+.PHONY: test
+test: $(READY) ## Run the tests side by side, with the coverage that is asked for
+	$(BIN)/pytest -n auto --cov --cov-report=term --cov-report=json:.cache/coverage.json
+	$(BIN)/python tools/branches.py .cache/coverage.json hub/core hub/service
+
+.PHONY: check
+check: check-rest test ## All that CI runs
+
+.PHONY: check-rest
+check-rest: lint types layers proto-check docs-check lock-check ## All that CI runs, but for the tests
+
+.PHONY: fmt
+fmt: $(READY) ## Format the code and fix what can be fixed by itself
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+.PHONY: lint
+lint: $(READY) ## Check style and format (ruff)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+.PHONY: types
+types: $(READY) ## Check types (mypy, strict)
+	$(BIN)/mypy
+
+.PHONY: layers
+layers: $(READY) ## Check who may import whom (import-linter)
+	$(BIN)/lint-imports --no-logo
+
+##### The contract
+
+.PHONY: proto
+proto: $(READY) ## Write the SDK's stubs from proto/
+	rm -f $(STUBS)/*_pb2*
+	$(call generate,sdk/python)
+
+.PHONY: proto-check
+proto-check: $(READY) ## Check the contract: lint, breaking changes, stubs up to date
+	$(BIN)/buf lint
+	$(BIN)/buf breaking --against $(IMAGE)
+	@rm -rf .cache/stubs && mkdir -p .cache/stubs
+	@$(call generate,.cache/stubs)
+	@diff -ru --exclude=__init__.py --exclude=__pycache__ $(STUBS) .cache/stubs/appset_hub/v1 || { \
+		echo '$(STUBS) is not what proto/ says: run "make proto" and commit what it writes' >&2; exit 1; }
+
+.PHONY: proto-image
+proto-image: $(READY) ## Accept the contract as it is now: later changes are compared to it
+	$(BIN)/buf build --exclude-source-info --output $(IMAGE)
+
+##### Docs, measurements, locks, packages
+
+.PHONY: docs
+docs: $(READY) ## Write the pages that are made from the code
+	$(BIN)/python tools/docs.py
+
+.PHONY: docs-check
+docs-check: $(READY) ## Check that those pages are up to date
+	$(BIN)/python tools/docs.py --check
+
+.PHONY: bench
+bench: $(READY) ## Measure the hub under load
+	$(BIN)/python bench/run.py
+
+.PHONY: bench-quick
+bench-quick: $(READY) ## Measure it shortly: does the benchmark still run?
+	$(BIN)/python bench/run.py --quick
+
+.PHONY: lock
+lock: $(READY) ## Write requirements/ from the pyproject files; UPGRADE=1 takes newer versions
+	$(BIN)/python tools/lock.py $(if $(UPGRADE),--upgrade)
+
+.PHONY: lock-check
+lock-check: $(READY) ## Check that requirements/ holds what the pyproject files declare
+	$(BIN)/python tools/lock.py --check
+
+.PHONY: dist
+dist: $(READY) ## Build the wheels and source archives of both distributions into dist/
+	rm -rf dist build sdk/python/build
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/python -m build --no-isolation --outdir dist sdk/python
+	rm -rf build sdk/python/build
+
+.PHONY: clean
+clean: ## Remove what tools and builds left, but not .venv
+	rm -rf .cache .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist sdk/python/build
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+.PHONY: distclean
+distclean: clean ## Remove .venv too
+	rm -rf .venv
+
+$(READY): requirements/dev.txt pyproject.toml sdk/python/pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+		echo '$(PYTHON) is not here: install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3.11' >&2; \
+		exit 1; }
+	@test -x $(BIN)/python || { $(PYTHON) tools/python_version.py && $(PYTHON) -m venv --clear .venv; }
+	@$(BIN)/python tools/python_version.py
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
+	@# setuptools warns of every editable installation at length.
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation \
+		--editable sdk/python --editable .
+	@touch $@

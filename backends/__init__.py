@@ -1,0 +1,1 @@
+"""The bundled backends, written on the public SDK as any author would."""

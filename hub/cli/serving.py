@@ -1,0 +1,36 @@
+"""``appset-hub serve``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from hub import main as hub_main
+from hub.cli.options import config_option, failed, override_options, settings_or_exit
+from hub.config.load import Source
+from hub.rpc.server import CannotListen
+from hub.store.sqlite import CannotOpenStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_DEV_WARNING = (
+    "--dev: anybody on this machine may call this hub and register any backend. Never use it but on a laptop."
+)
+
+
+@click.command()
+@config_option
+@click.option("--dev", is_flag=True, help="For a laptop: loopback only, and no tokens needed.")
+@override_options
+def serve(config_path: Path | None, *, dev: bool, flags: dict[str, str]) -> None:
+    """Run the hub until SIGTERM or Ctrl-C."""
+    source = Source(path=config_path, flags=flags, dev=dev)
+    settings = settings_or_exit(source)
+    if dev:
+        click.secho(f"WARNING: {_DEV_WARNING}", fg="red", bold=True, err=True)
+    try:
+        hub_main.run(source, settings)
+    except (CannotListen, CannotOpenStore) as error:
+        failed(str(error))

@@ -1,0 +1,1 @@
+"""From ``hub.yaml``, the environment and flags to settings."""

@@ -1,0 +1,289 @@
+"""What makes an answer fit to leave the hub.
+
+Argo CD deletes the Applications whose parameter sets are missing or changed, and it takes nearly anything for an empty
+list. So an answer is read whole, whatever could be misread is refused with its place, and what leaves is written anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from hub.core.errors import AnswerRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# From here on Argo CD's templates render a number with an exponent: 1000000 becomes 1e+06.
+EXPONENT_FROM = 1_000_000
+
+# Argo CD overwrites both in every parameter set ("values" when the spec has some).
+RESERVED_KEYS = ("generator", "values")
+
+_MAX_SHOWN_CHARS = 64
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How large an answer may be: bytes of JSON, parameter sets, and levels of nesting in one set."""
+
+    max_bytes: int = 16 * 1024 * 1024
+    max_sets: int = 20_000
+    max_depth: int = 32
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """Something risky in an answer that is sent all the same.
+
+    ``kind`` is a constant (a metric's label); ``text`` says where and what, without a parameter's value.
+    """
+
+    kind: str
+    text: str
+    severity: str = "warning"
+
+
+class CheckedAnswer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A member's answer that passed the check.
+
+    ``raw`` is what the backend sent, kept so that an equal answer need not be read again; ``sets_json`` is the JSON
+    array that was written anew. They are one object when they are equal.
+    """
+
+    raw: bytes
+    sets_json: bytes
+    count: int
+    digest: str = ""
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def size_bytes(self) -> int:
+        """What it holds in memory, about."""
+        return len(self.sets_json) + (0 if self.raw is self.sets_json else len(self.raw)) + 200
+
+
+class _Real(str):
+    """The text of a number with a fraction or an exponent."""
+
+    __slots__ = ()
+
+
+_decode_texts = msgspec.json.Decoder(list[dict[str, str]]).decode
+_decode_any = msgspec.json.Decoder().decode
+_decode_reals = msgspec.json.Decoder(float_hook=_Real).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def check(raw: bytes, *, subject: str, limits: Limits, digest: str = "") -> CheckedAnswer:
+    """Check an answer and write it anew.
+
+    Args:
+        raw: one JSON array of objects, UTF-8.
+        subject: who gave it, as it begins a message: ``backend "images"``.
+        limits: how large it may be.
+        digest: the backend's own fingerprint of it.
+
+    Raises:
+        AnswerRefused: it breaks the contract; the text names the set and the key.
+    """
+    sets, notices = _read(raw, subject, limits)
+    sets_json = _encode(sets)
+    return CheckedAnswer(
+        raw=sets_json if sets_json == raw else raw,
+        sets_json=sets_json,
+        count=len(sets),
+        digest=digest,
+        notices=notices,
+    )
+
+
+def check_sets(sets: list[dict[str, Any]], *, subject: str, limits: Limits) -> None:
+    """Check parameter sets that the hub itself put together.
+
+    Raises:
+        AnswerRefused: as for ``check``.
+    """
+    _check_count(sets, subject, limits)
+    _Examiner(subject, limits, len(sets)).examine(sets)
+
+
+def _read(raw: bytes, subject: str, limits: Limits) -> tuple[list[dict[str, Any]], tuple[Notice, ...]]:
+    if not raw:
+        raise AnswerRefused(f'{subject} answered with nothing at all; an empty list is "[]"')
+    if len(raw) > limits.max_bytes:
+        raise AnswerRefused(f"{subject} answered with more than {limits.max_bytes} bytes")
+    try:
+        texts = _decode_texts(raw)
+    except msgspec.ValidationError:
+        sets = _decode(raw, subject)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise AnswerRefused(f"{subject} answered with {_explain(error)}") from error
+    else:
+        _check_count(texts, subject, limits)
+        # Sets of nothing but text need no walk: there is no number, null or nesting in them.
+        if all(texts) and not any("generator" in one or "values" in one for one in texts):
+            return texts, ()
+        sets = texts
+    if not isinstance(sets, list):
+        raise AnswerRefused(f"{subject} answered with {_kind(sets)}; expected a list of parameter sets")
+    _check_count(sets, subject, limits)
+    return sets, _Examiner(subject, limits, len(sets)).examine(sets)
+
+
+def _check_count(sets: list[Any], subject: str, limits: Limits) -> None:
+    if len(sets) > limits.max_sets:
+        raise AnswerRefused(f"{subject} answered with more than {limits.max_sets} parameter sets")
+
+
+def _decode(raw: bytes, subject: str) -> Any:
+    try:
+        return _decode_any(raw)
+    except msgspec.ValidationError as error:
+        raise AnswerRefused(f"{subject} answered with a number out of range{_place_of_infinity(raw)}") from error
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise AnswerRefused(f"{subject} answered with {_explain(error)}") from error
+
+
+def _place_of_infinity(raw: bytes) -> str:
+    try:
+        sets = _decode_reals(raw)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return ""
+    for index, one in enumerate(sets if isinstance(sets, list) else ()):
+        for path, value in _walk(one, ""):
+            if isinstance(value, _Real) and float(value) in (float("inf"), float("-inf")):
+                return f": {place(index, len(sets), path)}"
+    return ""
+
+
+def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _walk(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _walk(inner, f"{path}.{index}")
+    else:
+        yield path, value
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "JSON that is nested too deeply"
+    if isinstance(error, UnicodeError):
+        return "text that is not valid UTF-8"
+    return f"something that is not JSON ({str(error).removeprefix('JSON is malformed: ').lower()})"
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, str):
+        return "a text"
+    if isinstance(value, dict):
+        return "an object"
+    return "a list" if isinstance(value, list) else "a number"
+
+
+def shown(text: str) -> str:
+    """A key or a path as a message shows it: quoted, and cut when it is long."""
+    return f'"{text[:_MAX_SHOWN_CHARS]}…"' if len(text) > _MAX_SHOWN_CHARS else f'"{text}"'
+
+
+def place(index: int, total: int, path: str = "") -> str:
+    """Where in an answer: the set, counted from one, and the key in it."""
+    where = f"set {index + 1} of {total}"
+    return f"{where}, key {shown(path)}" if path else where
+
+
+class _Examiner:
+    """One walk through an answer's sets: refuses what breaks the contract, and collects what is only risky."""
+
+    __slots__ = ("_counts", "_dotted", "_first", "_limits", "_nested", "_subject", "_total")
+
+    def __init__(self, subject: str, limits: Limits, total: int) -> None:
+        self._subject = subject
+        self._limits = limits
+        self._total = total
+        self._counts: dict[str, int] = {}
+        self._first: dict[str, str] = {}
+        self._nested = False
+        self._dotted = False
+
+    def examine(self, sets: list[Any]) -> tuple[Notice, ...]:
+        for index, one in enumerate(sets):
+            if type(one) is not dict:
+                raise AnswerRefused(f"{self._subject}: {place(index, self._total)} is {_kind(one)}; expected an object")
+            if not one:
+                raise AnswerRefused(f"{self._subject}: {place(index, self._total)} is empty")
+            self._examine_set(index, one)
+        return tuple(
+            Notice(kind=kind, text=f"{self._first[kind]} {_RISKS[kind]} ({count} in this answer)")
+            for kind, count in self._counts.items()
+        )
+
+    def _examine_set(self, index: int, one: dict[str, Any]) -> None:
+        self._nested = self._dotted = False
+        for key, value in one.items():
+            if key in RESERVED_KEYS:
+                self._note("reserved_key", index, key)
+            if "." in key:
+                self._dotted = True
+            if type(value) is not str:
+                self._examine_value(index, key, value, 1)
+        if self._nested and self._dotted:
+            self._refuse_collisions(index, one)
+
+    def _examine_value(self, index: int, path: str, value: Any, depth: int) -> None:
+        if type(value) is bool or type(value) is str:
+            return
+        if type(value) is int or type(value) is float:
+            if not -EXPONENT_FROM < value < EXPONENT_FROM:
+                self._note("large_number", index, path)
+        elif value is None:
+            self._note("null_value", index, path)
+        elif not value:
+            self._note("empty_value", index, path)
+        else:
+            self._examine_nested(index, path, value, depth + 1)
+
+    def _examine_nested(self, index: int, path: str, value: dict[str, Any] | list[Any], depth: int) -> None:
+        if depth > self._limits.max_depth:
+            raise AnswerRefused(
+                f"{self._subject}: {place(index, self._total, path)} is nested deeper than "
+                f"{self._limits.max_depth} levels"
+            )
+        self._nested = True
+        if type(value) is list:
+            for position, inner in enumerate(value):
+                self._examine_value(index, f"{path}.{position}", inner, depth)
+            return
+        for key, inner in value.items():
+            if "." in key:
+                self._dotted = True
+            self._examine_value(index, f"{path}.{key}", inner, depth)
+
+    def _refuse_collisions(self, index: int, one: dict[str, Any]) -> None:
+        # Without goTemplate Argo CD flattens a set with dots, and of two equal names keeps a random one.
+        seen: set[str] = set()
+        for path, _ in _walk(one, ""):
+            if path in seen:
+                raise AnswerRefused(
+                    f"{self._subject}: {place(index, self._total, path)} is there twice once nested keys are joined "
+                    "with dots; rename one"
+                )
+            seen.add(path)
+
+    def _note(self, kind: str, index: int, path: str) -> None:
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        self._first.setdefault(kind, place(index, self._total, path))
+
+
+_RISKS = {
+    "large_number": "is a number that templates render with an exponent; send it as text",
+    "null_value": "is null, which templates render as text of its own",
+    "empty_value": "is an empty list or map, which vanishes without goTemplate",
+    "reserved_key": "is overwritten by Argo CD",
+}

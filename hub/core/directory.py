@@ -1,0 +1,224 @@
+"""Who is here, and until when.
+
+A plain state machine: time comes in as ``now_s``, nothing goes out. Names last, instances do not: an instance that goes
+away takes nothing out of any route, because only an operator removes a member.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+
+import msgspec
+
+from hub.core.patterns import any_matches, matcher
+from hub.core.routes import Claim
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+LinkT = TypeVar("LinkT")
+
+Kind = Literal["attached", "registered", "configured"]
+State = Literal["ready", "absent", "leaving"]
+
+STATES: tuple[State, ...] = ("ready", "absent", "leaving")
+
+MAX_PATTERNS = 1000  # In the lasting claim of one backend.
+
+
+class BackendInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What an instance says of itself. ``application_sets`` is its claim."""
+
+    name: str
+    instance: str
+    version: str = ""
+    application_sets: tuple[str, ...] = ()
+    input_schema_json: bytes = b""
+    max_in_flight: int = 0
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """What the configuration allows a backend: names that it may claim, and addresses that it may register."""
+
+    backend: str
+    application_sets: tuple[str, ...] = ("*",)
+    addresses: tuple[str, ...] = ()
+    configured_address: str = ""
+
+    def allows_address(self, address: str) -> bool:
+        """Whether the hub may dial this address for the backend."""
+        return any_matches(self.addresses, address)
+
+
+class Instance(Generic[LinkT]):
+    """One process of a backend, or one configured address of it; ``link`` is how it is asked."""
+
+    __slots__ = ("_claims", "address", "expires_s", "in_flight", "info", "kind", "link", "max_in_flight", "state")
+
+    def __init__(  # noqa: PLR0913 - the fields of a record, each of them named at the call
+        self,
+        *,
+        info: BackendInfo,
+        kind: Kind,
+        link: LinkT,
+        max_in_flight: int,
+        state: State = "ready",
+        address: str = "",
+        expires_s: float | None = None,
+    ) -> None:
+        self.info = info
+        self.kind = kind
+        self.link = link
+        self.max_in_flight = max_in_flight
+        self.state: State = state
+        self.address = address
+        self.expires_s = expires_s
+        self.in_flight = 0
+        self._claims = tuple(matcher(pattern) for pattern in info.application_sets)
+
+    def claims(self, name: str) -> bool:
+        """Whether this instance itself claims the name."""
+        return any(matches(name) for matches in self._claims)
+
+    @property
+    def free(self) -> bool:
+        """Whether it can be asked now."""
+        return self.state == "ready" and self.in_flight < self.max_in_flight
+
+
+class Directory(Generic[LinkT]):
+    """All backends that the configuration knows, what they claim, and their instances."""
+
+    def __init__(
+        self,
+        grants: Iterable[Grant],
+        claims: Mapping[str, tuple[str, ...]],
+        *,
+        lasting: bool,
+        others: Callable[[str], Grant] | None = None,
+    ) -> None:
+        """Start with what the configuration grants and what the store remembers.
+
+        Args:
+            grants: of all configured backends.
+            claims: what backends had claimed before.
+            lasting: whether the store outlives this process.
+            others: the grant of a backend that is not configured; only a hub for development has that.
+        """
+        self._lasting = lasting
+        self._others = others
+        self._registered: dict[str, tuple[str, ...]] = dict(claims)
+        self._instances: dict[str, dict[str, Instance[LinkT]]] = {}
+        self.set_grants(grants)
+
+    def set_grants(self, grants: Iterable[Grant]) -> None:
+        """Take what the configuration grants now."""
+        self._grants = {grant.backend: grant for grant in grants}
+
+    def grant(self, backend: str) -> Grant | None:
+        """What a backend may do, or ``None`` if the configuration does not know it."""
+        if backend not in self._grants and self._others is not None:
+            self._grants[backend] = self._others(backend)
+        return self._grants.get(backend)
+
+    @property
+    def backends(self) -> list[str]:
+        """The names of all configured backends, sorted."""
+        return sorted(self._grants)
+
+    def claims(self) -> Iterator[Claim]:
+        """Every claim that counts: registered ones, and those of backends with a configured address."""
+        for backend, grant in self._grants.items():
+            if grant.configured_address:
+                patterns = grant.application_sets
+                yield Claim(backend=backend, patterns=patterns, granted=patterns, lasting=True)
+            elif registered := self._registered.get(backend):
+                yield Claim(backend=backend, patterns=registered, granted=grant.application_sets, lasting=self._lasting)
+
+    def registered_claim(self, backend: str) -> tuple[str, ...]:
+        """All patterns that instances of this backend have claimed since it was last forgotten."""
+        return self._registered.get(backend, ())
+
+    def widened_claim(self, info: BackendInfo) -> tuple[str, ...]:
+        """The backend's lasting claim with this instance's patterns added; it only grows, until it is forgotten."""
+        known = self.registered_claim(info.name)
+        return known + tuple(dict.fromkeys(pattern for pattern in info.application_sets if pattern not in known))
+
+    def set_claim(self, backend: str, patterns: tuple[str, ...]) -> None:
+        """Take a backend's lasting claim; an empty one forgets it."""
+        if patterns:
+            self._registered[backend] = patterns
+        else:
+            self._registered.pop(backend, None)
+
+    def current_claim(self, backend: str) -> tuple[str, ...]:
+        """What the instances that are here now claim."""
+        return tuple(dict.fromkeys(pattern for one in self.instances(backend) for pattern in one.info.application_sets))
+
+    def instances(self, backend: str) -> list[Instance[LinkT]]:
+        """A backend's instances, in the order in which they came."""
+        return list(self._instances.get(backend, {}).values())
+
+    def find(self, backend: str, instance: str) -> Instance[LinkT] | None:
+        """One instance, or ``None``."""
+        return self._instances.get(backend, {}).get(instance)
+
+    def join(self, instance: Instance[LinkT]) -> Instance[LinkT] | None:
+        """Add an instance; returns the one of the same id that it replaces."""
+        siblings = self._instances.setdefault(instance.info.name, {})
+        replaced = siblings.pop(instance.info.instance, None)
+        siblings[instance.info.instance] = instance
+        return replaced
+
+    def leave(self, instance: Instance[LinkT]) -> bool:
+        """Remove an instance; false if it was not there, or another one has its id by now."""
+        siblings = self._instances.get(instance.info.name, {})
+        if siblings.get(instance.info.instance) is not instance:
+            return False
+        del siblings[instance.info.instance]
+        return True
+
+    def expired(self, now_s: float) -> list[Instance[LinkT]]:
+        """The instances whose lease is over."""
+        return [
+            one
+            for siblings in self._instances.values()
+            for one in siblings.values()
+            if one.expires_s is not None and one.expires_s <= now_s
+        ]
+
+    def pick(self, backend: str, claimed_name: str | None, avoid: Instance[LinkT] | None) -> Instance[LinkT] | None:
+        """The instance with the least in flight among those that can be asked now.
+
+        Args:
+            backend: whose instance.
+            claimed_name: only instances that claim this name themselves; ``None`` for a configured route.
+            avoid: taken only if there is no other.
+        """
+        best: Instance[LinkT] | None = None
+        for one in self._instances.get(backend, {}).values():
+            if not one.free or (claimed_name is not None and not self._serves(one, claimed_name)):
+                continue
+            if best is None or best is avoid or (one is not avoid and one.in_flight < best.in_flight):
+                best = one
+        return best
+
+    def present(self, backend: str, claimed_name: str | None) -> bool:
+        """Whether there is an instance that could be asked if it were not busy."""
+        return any(
+            one.state == "ready" and (claimed_name is None or self._serves(one, claimed_name))
+            for one in self._instances.get(backend, {}).values()
+        )
+
+    def _serves(self, one: Instance[LinkT], name: str) -> bool:
+        return one.kind == "configured" or one.claims(name)
+
+    def counts(self) -> Iterator[tuple[str, State, int]]:
+        """For each configured backend and each state: how many instances."""
+        for backend in self._grants:
+            states = [one.state for one in self._instances.get(backend, {}).values()]
+            for state in STATES:
+                yield backend, state, states.count(state)
+
+    def __iter__(self) -> Iterator[Instance[LinkT]]:
+        return (one for siblings in self._instances.values() for one in siblings.values())

@@ -1,0 +1,233 @@
+"""Every way in which the hub refuses: one tree, each leaf with its stable reason and its HTTP status.
+
+::
+
+    HubError
+    ├── InvalidRequest      400  the request is not what the contract says
+    ├── InputRefused        400  a backend, or its schema, refuses the input
+    ├── Forbidden           403
+    │   ├── TokenMissing
+    │   ├── TokenUnresolved
+    │   ├── TokenWrong
+    │   └── NotAllowed
+    ├── NotFound            404
+    │   ├── UnknownPath
+    │   ├── UnknownRoute
+    │   └── NobodyServes
+    ├── MethodNotAllowed    405
+    ├── BodyTooLarge        413
+    ├── EncodingRefused     415
+    ├── ClientLimit         429
+    ├── Unavailable         503
+    │   ├── BackendAbsent
+    │   ├── BackendBusy
+    │   ├── BackendNotReady
+    │   ├── StoreNeeded
+    │   ├── StoreFailed
+    │   ├── Shedding
+    │   └── Draining
+    ├── BadGateway          502
+    │   ├── BackendFailed
+    │   └── AnswerRefused
+    ├── DeadlinePassed      504
+    └── InternalError       500
+
+``str(error)`` is what the caller reads in the ApplicationSet's status: one line, no secret, and the same text for the
+same fault, because Argo CD writes the status anew whenever the text changes.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HubError(Exception):
+    """A refusal. Never raised itself; its leaves are."""
+
+    status: ClassVar[int]
+    reason: ClassVar[str]
+    retry_after_s: ClassVar[int | None] = None
+
+
+class InvalidRequest(HubError):
+    """The request breaks the HTTP contract."""
+
+    status = 400
+    reason = "invalid_request"
+
+
+class InputRefused(HubError):
+    """The input is not one that the backend takes."""
+
+    status = 400
+    reason = "input_refused"
+
+
+class Forbidden(HubError):
+    """The caller may not ask this."""
+
+    status = 403
+
+
+class TokenMissing(Forbidden):
+    """There is no bearer token in the request."""
+
+    reason = "token_missing"
+
+
+class TokenUnresolved(Forbidden):
+    """Argo CD sent the reference itself, because it found no such key in its Secret."""
+
+    reason = "token_unresolved"
+
+
+class TokenWrong(Forbidden):
+    """The token is no client's."""
+
+    reason = "token_wrong"
+
+
+class NotAllowed(Forbidden):
+    """The client is known, but not for this name or route."""
+
+    reason = "not_allowed"
+
+
+class NotFound(HubError):
+    """There is nothing here."""
+
+    status = 404
+
+
+class UnknownPath(NotFound):
+    """No such path."""
+
+    reason = "unknown_path"
+
+
+class UnknownRoute(NotFound):
+    """The path names a route that is not configured."""
+
+    reason = "unknown_route"
+
+
+class NobodyServes(NotFound):
+    """No route and no claim matches the name."""
+
+    reason = "nobody_serves"
+
+
+class MethodNotAllowed(HubError):
+    """The path exists, the method does not."""
+
+    status = 405
+    reason = "method_not_allowed"
+
+
+class BodyTooLarge(HubError):
+    """The request's body is over the limit."""
+
+    status = 413
+    reason = "body_too_large"
+
+
+class EncodingRefused(HubError):
+    """The request's body is compressed."""
+
+    status = 415
+    reason = "encoding_refused"
+
+
+class ClientLimit(HubError):
+    """This client has as many requests in flight as it may have."""
+
+    status = 429
+    reason = "client_limit"
+    retry_after_s = 5
+
+
+class Unavailable(HubError):
+    """Not now; the same request may succeed later."""
+
+    status = 503
+    retry_after_s = 5
+
+
+class BackendAbsent(Unavailable):
+    """A member of the route has no instance that can be asked."""
+
+    reason = "backend_absent"
+
+
+class BackendBusy(Unavailable):
+    """Every instance of a member has as many questions in flight as it takes."""
+
+    reason = "backend_busy"
+
+
+class BackendNotReady(Unavailable):
+    """A backend says that it cannot answer yet."""
+
+    reason = "backend_not_ready"
+
+
+class StoreNeeded(Unavailable):
+    """Several claims meet on a name, and the store would forget them."""
+
+    reason = "store_needed"
+
+
+class StoreFailed(Unavailable):
+    """What has to last could not be written or read."""
+
+    reason = "store_failed"
+
+
+class Shedding(Unavailable):
+    """The hub has as many requests in flight as it may have."""
+
+    reason = "shedding"
+
+
+class Draining(Unavailable):
+    """The hub is shutting down."""
+
+    reason = "draining"
+
+
+class BadGateway(HubError):
+    """A backend did not do its part."""
+
+    status = 502
+
+
+class BackendFailed(BadGateway):
+    """A backend answered with a failure of its own."""
+
+    reason = "backend_failed"
+
+
+class AnswerRefused(BadGateway):
+    """An answer breaks the contract, so that Argo CD would misread it."""
+
+    reason = "answer_refused"
+
+
+class DeadlinePassed(HubError):
+    """A member did not answer in time."""
+
+    status = 504
+    reason = "deadline_passed"
+
+
+class InternalError(HubError):
+    """A defect of the hub's own."""
+
+    status = 500
+    reason = "internal_error"
+
+
+def leaves(tree: type[HubError] = HubError) -> list[type[HubError]]:
+    """All errors that can be raised, for the documentation and for metrics that start at zero."""
+    found = [leaf for child in tree.__subclasses__() for leaf in leaves(child)]
+    return found or [tree]

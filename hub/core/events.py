@@ -1,0 +1,139 @@
+"""What happens in the hub that an operator may want to see: each event is a value, declared here and nowhere else.
+
+The rooms say what happened; telemetry decides what becomes a metric and what a log line.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    from hub.core.answer import Notice
+    from hub.core.directory import Kind
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened."""
+
+
+class RequestEnded(Event, frozen=True, kw_only=True):
+    """An HTTP request for parameters was answered, well or not.
+
+    ``route`` is empty until one was found; ``reason`` is empty for a 200.
+    """
+
+    status: int
+    duration_s: float
+    request_id: str
+    route: str = ""
+    client: str = ""
+    application_set_name: str = ""
+    sets: int = 0
+    reason: str = ""
+    message: str = ""
+
+
+class BackendAsked(Event, frozen=True, kw_only=True):
+    """One ask of one backend ended; ``outcome`` is ``ok``, ``cancelled`` or the reason of the refusal."""
+
+    backend: str
+    outcome: str
+    duration_s: float
+
+
+class AskRetried(Event, frozen=True, kw_only=True):
+    """An instance was lost, or not ready, and another one is asked."""
+
+    backend: str
+    instance: str
+    cause: str
+
+
+class AnswerChecked(Event, frozen=True, kw_only=True):
+    """An answer passed the check: read anew, equal to the one before, or said to be so by the backend."""
+
+    how: Literal["read", "same", "not_modified"]
+
+
+class AnswerNoticed(Event, frozen=True, kw_only=True):
+    """Something risky in an answer that was sent all the same."""
+
+    backend: str
+    route: str
+    application_set_name: str
+    notice: Notice
+
+
+class BackendFailure(Event, frozen=True, kw_only=True):
+    """The details of a failure that the caller is not told."""
+
+    backend: str
+    application_set_name: str
+    request_id: str
+    detail: str
+
+
+class InstanceJoined(Event, frozen=True, kw_only=True):
+    """An instance can be asked from now on."""
+
+    backend: str
+    instance: str
+    kind: Kind
+    version: str = ""
+    address: str = ""
+
+
+class InstanceLeft(Event, frozen=True, kw_only=True):
+    """An instance can be asked no longer."""
+
+    backend: str
+    instance: str
+    kind: Kind
+    cause: str
+
+
+class RegistrationRefused(Event, frozen=True, kw_only=True):
+    """Somebody who wanted to attach or register was turned away. ``backend`` is empty if it is none of ours."""
+
+    backend: str
+    code: str
+    detail: str
+
+
+class BackendForgotten(Event, frozen=True, kw_only=True):
+    """An operator took a backend's lasting claim away."""
+
+    backend: str
+    patterns: tuple[str, ...]
+
+
+class ConfigurationReloaded(Event, frozen=True, kw_only=True):
+    """The configuration was read again; ``problem`` is empty when it was taken."""
+
+    problem: str = ""
+    needs_restart: tuple[str, ...] = ()
+
+
+class HubStarted(Event, frozen=True, kw_only=True):
+    """The hub is ready to serve."""
+
+    version: str
+    http: str
+    grpc: str
+    admin: str
+
+
+class HubStopping(Event, frozen=True, kw_only=True):
+    """The hub drains."""
+
+    signal: str
+
+
+class InternalFault(Event, frozen=True, kw_only=True):
+    """A defect of the hub's own, with what a maintainer needs."""
+
+    where: str
+    request_id: str
+    traceback: str

@@ -1,0 +1,200 @@
+"""Which backends answer a name, and how their answers are combined.
+
+In this order: the route that the path names, the configured routes, the claims of backends, nobody.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from hub.core.combine import AnswerRules, Combine, Concat
+from hub.core.errors import HubError, NobodyServes, StoreNeeded, UnknownRoute
+from hub.core.patterns import PatternIndex, matcher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+CLAIMED = "(claims)"
+"""The name of every route that is made of claims; no configured route can have it."""
+
+_MAX_CACHED_NAMES = 4096  # A cache of look-ups that are made again at the next miss.
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Which backends answer, and how.
+
+    ``application_sets`` and ``parameters`` are glob patterns; all of ``parameters`` must match a top-level text of the
+    input. ``deadline_s`` and ``wait_for_absent_s`` are seconds.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    application_sets: tuple[str, ...] = ()
+    parameters: tuple[tuple[str, str], ...] = ()
+    combine: Combine = Concat()
+    deadline_s: float = 25.0
+    wait_for_absent_s: float = 3.0
+    rules: AnswerRules = AnswerRules()
+
+    @property
+    def claimed(self) -> bool:
+        """Whether it is made of claims rather than configured."""
+        return self.name == CLAIMED
+
+    def takes(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether the input matches the route's patterns on it."""
+        return all(
+            isinstance(value := parameters.get(key), str) and matcher(pattern)(value)
+            for key, pattern in self.parameters
+        )
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """The names that a backend serves: its own patterns, inside those that the configuration grants.
+
+    ``lasting`` says that a restart of the hub does not forget it.
+    """
+
+    backend: str
+    patterns: tuple[str, ...]
+    granted: tuple[str, ...]
+    lasting: bool
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a name goes where it goes: one line a step that was looked at, and the route or the refusal."""
+
+    steps: tuple[str, ...]
+    route: Route | None = None
+    refusal: str = ""
+
+
+class RouteTable:
+    """All routes and claims at one moment; made anew when either changes.
+
+    A look-up costs the same with ten routes and with ten thousand.
+    """
+
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        claims: Iterable[Claim],
+        *,
+        deadline_s: float = 25.0,
+        wait_for_absent_s: float = 3.0,
+    ) -> None:
+        """Index the configured routes, in order, and the claims; the seconds are those of routes made of claims."""
+        self._routes = routes
+        self._named = {route.name: route for route in routes}
+        self._index = PatternIndex([(route.application_sets, route) for route in routes])
+        self._deadline_s = deadline_s
+        self._wait_for_absent_s = wait_for_absent_s
+        self._set_claims(claims)
+
+    def with_claims(self, claims: Iterable[Claim]) -> RouteTable:
+        """The same routes under other claims."""
+        table = object.__new__(RouteTable)
+        table._routes, table._named, table._index = self._routes, self._named, self._index
+        table._deadline_s, table._wait_for_absent_s = self._deadline_s, self._wait_for_absent_s
+        table._set_claims(claims)
+        return table
+
+    def _set_claims(self, claims: Iterable[Claim]) -> None:
+        ordered = sorted(claims, key=lambda claim: claim.backend)
+        self._claims = PatternIndex([(claim.patterns, claim) for claim in ordered])
+        self._candidates: dict[str, list[Route]] = {}
+        self._claimed: dict[str, Route | HubError] = {}
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        """The configured routes, in order."""
+        return self._routes
+
+    def resolve(self, path_route: str | None, name: str, parameters: Mapping[str, Any]) -> Route:
+        """The route of a name, or the one that the path names.
+
+        Raises:
+            UnknownRoute: the path names a route that is not configured.
+            NobodyServes: nothing matches the name.
+            StoreNeeded: several claims match, and the store would forget them.
+        """
+        if path_route is not None:
+            return self._route_in_path(path_route)
+        candidates = self._candidates.get(name)
+        if candidates is None:
+            candidates = _remember(self._candidates, name, self._index.matching(name))
+        for route in candidates:
+            if not route.parameters or route.takes(parameters):
+                return route
+        found = self._claimed.get(name)
+        if found is None:
+            found = _remember(self._claimed, name, self._from_claims(name))
+        if isinstance(found, Route):
+            return found
+        raise type(found)(str(found))
+
+    def _route_in_path(self, name: str) -> Route:
+        route = self._named.get(name)
+        if route is None:
+            raise UnknownRoute(
+                "the baseUrl names a route that is not configured; compare its path with the hub's routes"
+            )
+        return route
+
+    def _from_claims(self, name: str) -> Route | HubError:
+        claims = self._claims_on(name)
+        if not claims:
+            return NobodyServes(f'no route and no backend serves "{name}"; see "appset-hub explain {name}"')
+        if len(claims) > 1 and not all(claim.lasting for claim in claims):
+            backends = ", ".join(f'"{claim.backend}"' for claim in claims)
+            return StoreNeeded(
+                f"backends {backends} claim this name together, and the hub's store would forget that; "
+                "configure a route, or a store that lasts"
+            )
+        return Route(
+            name=CLAIMED,
+            members=tuple(claim.backend for claim in claims),
+            deadline_s=self._deadline_s,
+            wait_for_absent_s=self._wait_for_absent_s,
+        )
+
+    def _claims_on(self, name: str) -> list[Claim]:
+        return [
+            claim for claim in self._claims.matching(name) if any(matcher(pattern)(name) for pattern in claim.granted)
+        ]
+
+    def explain(self, path_route: str | None, name: str, parameters: Mapping[str, Any]) -> Decision:
+        """Where a question would go, with the steps that lead there."""
+        steps = []
+        if path_route is None:
+            for route in self._index.matching(name):
+                fits = route.takes(parameters)
+                steps.append(
+                    f'route "{route.name}" matches the name'
+                    + ("" if fits else ", but its patterns on the input do not match")
+                )
+                if fits:
+                    break
+            else:
+                steps.append("no configured route takes it")
+                steps += [
+                    f'backend "{claim.backend}" claims it'
+                    if claim in self._claims_on(name)
+                    else f'backend "{claim.backend}" claims it, but is not granted the name'
+                    for claim in self._claims.matching(name)
+                ] or ["no backend claims it"]
+        else:
+            steps.append(f'the path names route "{path_route}"')
+        try:
+            return Decision(steps=tuple(steps), route=self.resolve(path_route, name, parameters))
+        except HubError as error:
+            return Decision(steps=tuple(steps), refusal=str(error))
+
+
+def _remember(cache: dict[str, Any], name: str, value: Any) -> Any:
+    if len(cache) >= _MAX_CACHED_NAMES:
+        cache.clear()
+    cache[name] = value
+    return value

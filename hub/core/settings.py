@@ -1,0 +1,124 @@
+"""Everything that the configuration decides, checked and in the units that the code works with.
+
+``_s`` is seconds, ``_bytes`` bytes. What each setting means to an operator stands beside its key in
+``hub.config.file``; here are only values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hub.core.answer import Limits
+    from hub.core.clients import Client
+    from hub.core.directory import Grant
+    from hub.core.routes import Route
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen. An empty host is every address of the machine."""
+
+    host: str
+    port: int
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host in ("127.0.0.1", "::1", "localhost") or self.host.startswith("127.")
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listen:
+    """The three ports."""
+
+    http: Address
+    grpc: Address
+    admin: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """Paths of a server's certificate chain, its key, and the CA of its clients (empty: none is asked for)."""
+
+    certificate: str
+    key: str
+    client_ca: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientTokens:
+    """A client, and the tokens that it may show."""
+
+    client: Client
+    tokens: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendSettings:
+    """What a backend may do, how it proves who it is, and how it is called if it is dialled.
+
+    Certificates, keys and CAs are PEM.
+    """
+
+    grant: Grant
+    tokens: tuple[str, ...] = field(default=(), repr=False)
+    certificates: tuple[str, ...] = ()
+    call_tls: bool = False
+    call_ca: bytes | None = field(default=None, repr=False)
+    call_certificate: bytes | None = field(default=None, repr=False)
+    call_key: bytes | None = field(default=None, repr=False)
+    call_server_name: str = ""
+    call_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubLimits:
+    """How much of everything."""
+
+    answer: Limits
+    max_body_bytes: int
+    body_timeout_s: float
+    keepalive_s: float
+    requests_in_flight: int
+    remembered_entries: int
+    remembered_bytes: int
+    lease_s: float
+    default_backend_in_flight: int
+    max_backend_in_flight: int
+    max_instances: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drain:
+    """How the hub stops: so long it goes on answering, and so long it waits for what is in flight then."""
+
+    delay_s: float
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The whole configuration of a hub."""
+
+    listen: Listen
+    http_tls: TlsFiles | None
+    grpc_tls: TlsFiles | None
+    store: str
+    deadline_s: float
+    wait_for_absent_s: float
+    clients: tuple[ClientTokens, ...]
+    backends: tuple[BackendSettings, ...]
+    routes: tuple[Route, ...]
+    admin_tokens: tuple[str, ...] = field(repr=False)
+    limits: HubLimits
+    drain: Drain
+    log_format: str
+    log_level: str
+    dev: bool
+    watched: tuple[str, ...]
+    """The files whose change may change any of this."""

@@ -1,0 +1,1 @@
+"""The edge to Argo CD and to operators: HTTP."""

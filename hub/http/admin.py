@@ -1,0 +1,172 @@
+"""The port for operators: metrics, probes, and the API behind the commands.
+
+Reading is open to whoever reaches the port; what changes state needs the admin token or, if none is configured, a
+caller on this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+from aiohttp import web
+from prometheus_client.exposition import choose_encoder
+
+from hub.core.errors import HubError, InternalError, InvalidRequest, MethodNotAllowed, NotAllowed, UnknownPath
+from hub.core.tokens import authenticate
+from hub.http import reply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from prometheus_client import CollectorRegistry
+
+    from hub.core.events import AnswerNoticed
+    from hub.core.tokens import TokenRing
+    from hub.http.getparams import RequestIds
+    from hub.service.overview import Overview
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Forgetting(Protocol):
+    """Takes away what a backend claimed."""
+
+    async def forget(self, backend: str) -> tuple[str, ...]:
+        """Forget; returns the patterns that went."""
+        ...
+
+
+class Notices(Protocol):
+    """Remembers the latest notices."""
+
+    @property
+    def notices(self) -> Iterable[AnswerNoticed]:
+        """The latest, oldest first."""
+        ...
+
+
+class Readiness:
+    """Whether the hub can serve, and what is missing if it cannot."""
+
+    def __init__(self) -> None:
+        self.missing: tuple[str, ...] = ("the hub is starting",)
+
+
+class Admin:
+    """The paths of the admin port."""
+
+    def __init__(  # noqa: PLR0913 - its collaborators, each of them named at the call
+        self,
+        *,
+        overview: Overview,
+        membership: Forgetting,
+        notices: Notices,
+        metrics: CollectorRegistry,
+        readiness: Readiness,
+        tokens: TokenRing[str],
+        request_ids: RequestIds,
+    ) -> None:
+        self._overview = overview
+        self._membership = membership
+        self._notices = notices
+        self._metrics = metrics
+        self._readiness = readiness
+        self._tokens = tokens
+        self._request_ids = request_ids
+
+    def replace_tokens(self, tokens: TokenRing[str]) -> None:
+        """Take new admin tokens."""
+        self._tokens = tokens
+
+    def app(self) -> web.Application:
+        """The application: middlewares from the outside in, then the routes."""
+        app = web.Application(middlewares=[self._refusals, self._guard])
+        app.add_routes(
+            [
+                web.get("/metrics", self._get_metrics),
+                web.get("/livez", self._get_live),
+                web.get("/healthz", self._get_live),
+                web.get("/readyz", self._get_ready),
+                web.get("/api/routes", self._get_routes),
+                web.get("/api/backends", self._get_backends),
+                web.get("/api/notices", self._get_notices),
+                web.get("/api/explain", self._get_explanation),
+                web.post("/api/backends/{name}/forget", self._forget),
+            ]
+        )
+        return app
+
+    @web.middleware
+    async def _refusals(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except HubError as error:
+            return reply.refused(error, self._request_ids.next())
+        except web.HTTPMethodNotAllowed as error:
+            refusal = MethodNotAllowed("this path does not take this method")
+            return reply.refused(refusal, self._request_ids.next(), allow=", ".join(sorted(error.allowed_methods)))
+        except web.HTTPException:
+            return reply.refused(UnknownPath("there is no such path on the admin port"), self._request_ids.next())
+        except Exception as error:
+            refusal = InternalError(f"the hub failed: {type(error).__name__}")
+            return reply.refused(refusal, self._request_ids.next())
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.method not in ("GET", "HEAD"):
+            self._check_operator(request)
+        return await handler(request)
+
+    def _check_operator(self, request: web.Request) -> None:
+        if "Origin" in request.headers:
+            raise NotAllowed("a web page may not change the hub's state")
+        if self._tokens:
+            authenticate(self._tokens, request.headers.get("Authorization"))
+        elif request.remote is None or not ip_address(request.remote).is_loopback:
+            raise NotAllowed("without admin tokens in the configuration, only callers on the hub's own machine may")
+
+    async def _get_metrics(self, request: web.Request) -> web.Response:
+        encoder, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encoder(self._metrics), headers={"Content-Type": content_type})
+
+    async def _get_live(self, _: web.Request) -> web.Response:
+        return _shown({"live": True})
+
+    async def _get_ready(self, _: web.Request) -> web.Response:
+        missing = self._readiness.missing
+        body = {"ready": not missing, "missing": missing, "absent_backends": self._overview.absent()}
+        return _shown(body, status=503 if missing else 200)
+
+    async def _get_routes(self, _: web.Request) -> web.Response:
+        return _shown(self._overview.routes())
+
+    async def _get_backends(self, _: web.Request) -> web.Response:
+        return _shown(self._overview.backends())
+
+    async def _get_notices(self, _: web.Request) -> web.Response:
+        return _shown(list(self._notices.notices))
+
+    async def _get_explanation(self, request: web.Request) -> web.Response:
+        name = request.query.get("name", "")
+        if not name:
+            raise InvalidRequest('the query needs "name", an applicationSetName')
+        try:
+            parameters = msgspec.json.decode(request.query.get("parameters", "{}"), type=dict[str, Any])
+        except msgspec.DecodeError as error:
+            raise InvalidRequest('"parameters" in the query is not a JSON object') from error
+        return _shown(self._overview.explain(name, request.query.get("route") or None, parameters))
+
+    async def _forget(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in {backend.name for backend in self._overview.backends()}:
+            raise UnknownPath("the hub's configuration has no such backend")
+        return _shown({"backend": name, "forgotten": await self._membership.forget(name)})
+
+
+def _shown(value: Any, *, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=_encode(value), headers={"Content-Type": "application/json"})

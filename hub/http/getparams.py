@@ -1,0 +1,154 @@
+"""``getparams.execute``: from the bytes of a request to the bytes of its answer, and one report of how it went."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from itertools import count
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+from aiohttp import web
+
+from hub.core.errors import BodyTooLarge, EncodingRefused, HubError, InternalError, InvalidRequest
+from hub.core.events import InternalFault, RequestEnded
+from hub.core.question import parse_call
+from hub.http import reply
+from hub.service.execute import Request
+
+if TYPE_CHECKING:
+    from aiohttp.web_request import BaseRequest
+
+    from hub.core.combine import Answer
+    from hub.http.admission import Admission
+    from hub.http.auth import Authentication
+    from hub.service.ports import Clock, Events
+
+CLIENT_CLOSED_REQUEST = 499  # What proxies log for a caller that hung up; never sent.
+
+
+class Executor(Protocol):
+    """The use case behind this endpoint."""
+
+    async def __call__(self, request: Request) -> Answer:
+        """The complete answer.
+
+        Raises:
+            HubError: there is none.
+        """
+        ...
+
+
+class RequestIds:
+    """Identifies requests: the process's own prefix, and a number."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._numbers = count(1)
+
+    def next(self) -> str:
+        """An id that no other request has."""
+        return f"{self._prefix}-{next(self._numbers):x}"
+
+
+class GetParams:
+    """Handles calls of the endpoint, with or without a route in the path."""
+
+    def __init__(  # noqa: PLR0913 - its collaborators, each of them named at the call
+        self,
+        *,
+        execute: Executor,
+        authentication: Authentication,
+        admission: Admission,
+        events: Events,
+        clock: Clock,
+        max_body_bytes: int,
+        body_timeout_s: float,
+    ) -> None:
+        self._execute = execute
+        self._authentication = authentication
+        self._admission = admission
+        self._events = events
+        self._clock = clock
+        self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
+
+    async def __call__(self, http: BaseRequest, path_route: str | None, request_id: str) -> web.Response:
+        """Answer one HTTP request. Nothing but a cancellation leaves here as an exception."""
+        report = _Report(request_id=request_id)
+        started_s = self._clock()
+        try:
+            answer = await self._answer(http, path_route, report)
+            report.status, report.sets = 200, answer.count
+            return reply.answered(answer)
+        except HubError as error:
+            return self._refuse(error, report)
+        except asyncio.CancelledError:
+            report.status, report.reason = CLIENT_CLOSED_REQUEST, "client_gone"
+            raise
+        except Exception:  # noqa: BLE001 - fail closed: whatever went wrong, Argo CD must read an error.
+            self._events.emit(InternalFault(where="getparams", request_id=request_id, traceback=traceback.format_exc()))
+            return self._refuse(InternalError("the hub failed; its log says why"), report)
+        finally:
+            self._events.emit(report.ended(self._clock() - started_s))
+
+    async def _answer(self, http: BaseRequest, path_route: str | None, report: _Report) -> Answer:
+        client = self._authentication.client(http.headers)
+        report.client = client.name
+        with self._admission.admit(client):
+            call = parse_call(await self._body(http))
+            request = Request(client=client, call=call, path_route=path_route, request_id=report.request_id)
+            report.request = request
+            return await self._execute(request)
+
+    async def _body(self, http: BaseRequest) -> bytes:
+        headers = http.headers
+        if headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise EncodingRefused("a request's body must not be compressed; leave out Content-Encoding")
+        if (http.content_length or 0) > self._max_body_bytes:
+            raise self._too_large()
+        if headers.get("Expect", "").lower() == "100-continue":
+            await http.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            http.writer.output_size = 0
+        try:
+            async with asyncio.timeout(self._body_timeout_s):
+                return await http.read()
+        except TimeoutError as error:
+            raise InvalidRequest("the request's body did not arrive in time") from error
+        except web.HTTPRequestEntityTooLarge as error:
+            raise self._too_large() from error
+        except web.PayloadAccessError as error:
+            raise InvalidRequest("the request's body could not be read") from error
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"the request's body has more than {self._max_body_bytes} bytes")
+
+    def _refuse(self, error: HubError, report: _Report) -> web.Response:
+        report.status, report.reason, report.message = error.status, error.reason, str(error)
+        return reply.refused(error, report.request_id)
+
+
+class _Report(msgspec.Struct, kw_only=True):
+    """What is known of a request so far; filled in on its way."""
+
+    request_id: str
+    client: str = ""
+    request: Request | None = None
+    status: int = 0
+    reason: str = ""
+    message: str = ""
+    sets: int = 0
+
+    def ended(self, duration_s: float) -> RequestEnded:
+        request = self.request
+        return RequestEnded(
+            status=self.status,
+            duration_s=duration_s,
+            request_id=self.request_id,
+            route="" if request is None else request.route_name,
+            client=self.client,
+            application_set_name="" if request is None else request.call.application_set_name,
+            sets=self.sets,
+            reason=self.reason,
+            message=self.message,
+        )

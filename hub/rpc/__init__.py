@@ -1,0 +1,1 @@
+"""The edge to backends: gRPC. No other room knows it, or the stubs."""

@@ -1,0 +1,167 @@
+"""One attached stream: questions out, answers in, both in batches.
+
+Whatever waits when the writer wakes goes out as one message; nothing waits for company.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
+
+import grpc.aio
+from appset_hub.v1 import registry_pb2
+
+from hub.rpc import codec
+from hub.service.ports import InstanceLost
+
+if TYPE_CHECKING:
+    from hub.core.deadline import Deadline
+    from hub.service.ports import Ask, Clock, RawAnswer
+
+    Context = grpc.aio.ServicerContext[registry_pb2.AttachRequest, registry_pb2.AttachResponse]
+
+MAX_BATCH_BYTES = 3 * 1024 * 1024  # The contract says 4 MiB; the rest is for what surrounds the questions' inputs.
+
+_QUESTION_OVERHEAD_BYTES = 512  # Name, namespace, ids and lengths, at most.
+
+
+class ProtocolBroken(Exception):
+    """The backend sent what the contract does not allow; the text is for its author."""
+
+
+class Peer(Protocol):
+    """Who wants to know what the backend says besides answers."""
+
+    def leaving(self) -> None:
+        """It wants no more questions."""
+        ...
+
+
+class Session:
+    """The hub's end of one stream; also the link over which its instance is asked."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._numbers = 0
+        self._waiting: dict[int, asyncio.Future[registry_pb2.Answer]] = {}
+        self._outbox: list[tuple[int, Ask, Deadline]] = []
+        self._cancelled: list[int] = []
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._lost = False
+
+    async def ask(self, ask: Ask, deadline: Deadline) -> RawAnswer:
+        """Ask over the stream; cancelling this call tells the backend.
+
+        Raises:
+            AskError: there is no answer.
+        """
+        if self._lost:
+            raise InstanceLost("the stream has ended")
+        self._numbers += 1
+        number = self._numbers
+        future: asyncio.Future[registry_pb2.Answer] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        self._outbox.append((number, ask, deadline))
+        self._wake.set()
+        try:
+            answer = await future
+        except asyncio.CancelledError:
+            self._cancel(number)
+            raise
+        return codec.outcome(answer)
+
+    def close(self) -> None:
+        """Ask no more, and end the stream when what is in flight is answered."""
+        self._closing = True
+        self._wake.set()
+
+    async def run(self, context: Context, peer: Peer, welcome: registry_pb2.Welcome) -> None:
+        """Carry questions and answers until either side ends the stream.
+
+        Raises:
+            ProtocolBroken: the backend sent what it must not.
+        """
+        await context.write(registry_pb2.AttachResponse(welcome=welcome))
+        reader = asyncio.ensure_future(self._read(context, peer))
+        writer = asyncio.ensure_future(self._write(context))
+        try:
+            await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (reader, writer):
+                task.cancel()
+            await asyncio.gather(reader, writer, return_exceptions=True)
+        for task in (reader, writer):
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+
+    def lose(self) -> None:
+        """The stream is gone: whoever waits for an answer may ask another instance."""
+        self._lost = True
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(InstanceLost("the stream ended before the answer came"))
+        self._waiting.clear()
+
+    async def _read(self, context: Context, peer: Peer) -> None:
+        while (message := await context.read()) is not grpc.aio.EOF:
+            match message.WhichOneof("kind"):
+                case "answers":
+                    self._settle(message.answers.answers)
+                case "leaving":
+                    peer.leaving()
+                case "hello":
+                    raise ProtocolBroken("hello may be the first message only")
+                case _:
+                    raise ProtocolBroken("a message of no known kind")
+
+    def _settle(self, answers: Any) -> None:
+        for answer in answers:
+            future = self._waiting.pop(answer.question_id, None)
+            if future is not None:
+                if not future.done():
+                    future.set_result(answer)
+            elif not 0 < answer.question_id <= self._numbers:
+                raise ProtocolBroken(f"an answer to question {answer.question_id}, which was never asked")
+        if self._closing:
+            self._wake.set()
+
+    async def _write(self, context: Context) -> None:
+        drained = False
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._cancelled:
+                cancels, self._cancelled = self._cancelled, []
+                await context.write(registry_pb2.AttachResponse(cancels=registry_pb2.Cancels(question_ids=cancels)))
+            while self._outbox:
+                batch = self._next_batch()
+                if batch:
+                    questions = registry_pb2.Questions(questions=batch)
+                    await context.write(registry_pb2.AttachResponse(questions=questions))
+            if self._closing and not drained:
+                drained = True
+                await context.write(registry_pb2.AttachResponse(drain=registry_pb2.Drain()))
+            if self._closing and not self._waiting:
+                return
+
+    def _next_batch(self) -> list[registry_pb2.Question]:
+        now_s, size_bytes = self._clock(), 0
+        batch: list[registry_pb2.Question] = []
+        taken = 0
+        for number, ask, deadline in self._outbox:
+            size_bytes += len(ask.input_json) + _QUESTION_OVERHEAD_BYTES
+            if batch and size_bytes > MAX_BATCH_BYTES:
+                break
+            taken += 1
+            if number in self._waiting:
+                batch.append(codec.question(number, ask, deadline.left_s(now_s)))
+        del self._outbox[:taken]
+        return batch
+
+    def _cancel(self, number: int) -> None:
+        if self._waiting.pop(number, None) is None:
+            return
+        if not any(number == queued for queued, _, _ in self._outbox):
+            self._cancelled.append(number)
+        self._wake.set()

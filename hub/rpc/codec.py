@@ -1,0 +1,119 @@
+"""Messages to core values and back: the only place that knows both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import grpc
+from appset_hub.v1 import backend_pb2, registry_pb2
+from google.protobuf.duration_pb2 import Duration
+
+from hub.core.answer import Notice
+from hub.core.directory import BackendInfo
+from hub.service.ports import AskError, Broken, InstanceLost, InvalidInput, NotReady, RawAnswer, TimedOut
+
+if TYPE_CHECKING:
+    from hub.service.ports import Ask
+
+MAX_DIGEST_BYTES = 128
+MAX_NOTICES = 20
+MAX_NOTICE_CHARS = 500
+MAX_MESSAGE_CHARS = 300
+
+_NANOS = 1_000_000_000
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def info(message: registry_pb2.BackendInfo) -> BackendInfo:
+    """What an instance says of itself."""
+    return BackendInfo(
+        name=message.name,
+        instance=message.instance,
+        version=message.version,
+        application_sets=tuple(message.application_sets),
+        input_schema_json=message.input_schema_json,
+        max_in_flight=message.max_in_flight,
+    )
+
+
+def request(ask: Ask) -> backend_pb2.GetParamsRequest:
+    """What is asked."""
+    return backend_pb2.GetParamsRequest(
+        application_set_name=ask.application_set_name,
+        application_set_namespace=ask.application_set_namespace,
+        input_parameters_json=ask.input_json,
+        request_id=ask.request_id,
+        known_digest=ask.known_digest,
+    )
+
+
+def question(number: int, ask: Ask, time_left_s: float) -> registry_pb2.Question:
+    """One ask, as it travels on a stream."""
+    return registry_pb2.Question(id=number, request=request(ask), time_left=duration(time_left_s))
+
+
+def duration(seconds: float) -> Duration:
+    """A length of time, never negative."""
+    nanos = max(0, int(seconds * _NANOS))
+    return Duration(seconds=nanos // _NANOS, nanos=nanos % _NANOS)
+
+
+def outcome(answer: registry_pb2.Answer) -> RawAnswer:
+    """What a backend answered on its stream.
+
+    Raises:
+        AskError: it is a failure, or no outcome at all.
+    """
+    kind = answer.WhichOneof("outcome")
+    if kind == "response":
+        return raw_answer(answer.response)
+    if kind == "failure":
+        raise failure(_CODES.get(answer.failure.code, grpc.StatusCode.UNKNOWN), answer.failure.message)
+    raise Broken("an answer without an outcome")
+
+
+def raw_answer(response: backend_pb2.GetParamsResponse) -> RawAnswer:
+    """What a backend answered.
+
+    Raises:
+        Broken: the message contradicts itself, or breaks a limit of the contract.
+    """
+    if response.not_modified and response.parameters_json:
+        raise Broken('an answer that is "not modified" and has parameters')
+    if len(response.digest.encode()) > MAX_DIGEST_BYTES:
+        raise Broken(f"a digest of more than {MAX_DIGEST_BYTES} bytes")
+    return RawAnswer(
+        sets_json=response.parameters_json,
+        digest=response.digest,
+        not_modified=response.not_modified,
+        fresh_for_s=response.fresh_for.seconds + response.fresh_for.nanos / _NANOS,
+        notices=tuple(_notice(one) for one in response.notices[:MAX_NOTICES]) if response.notices else (),
+    )
+
+
+def _notice(notice: backend_pb2.Notice) -> Notice:
+    severity = "info" if notice.severity == backend_pb2.SEVERITY_INFO else "warning"
+    return Notice(kind="from_backend", text=one_line(notice.text, MAX_NOTICE_CHARS), severity=severity)
+
+
+def failure(code: grpc.StatusCode, message: str, *, lost: bool = False) -> AskError:
+    """The error of a gRPC status; ``lost`` says that the connection broke rather than that the backend said so."""
+    text = one_line(message, MAX_MESSAGE_CHARS)
+    if lost:
+        return InstanceLost(text)
+    match code:
+        case grpc.StatusCode.INVALID_ARGUMENT:
+            return InvalidInput(text or "it does not say why")
+        case grpc.StatusCode.UNAVAILABLE:
+            return NotReady(text or "it does not say why")
+        case grpc.StatusCode.DEADLINE_EXCEEDED:
+            return TimedOut(text)
+        case _:
+            return Broken(f"{code.name}: {text}")
+
+
+def one_line(text: str, max_chars: int) -> str:
+    """A backend's text, fit for a log line or a status: no line breaks or control characters, and not too long."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in text[: 2 * max_chars]).split())
+    return line if len(line) <= max_chars else line[: max_chars - 1] + "…"

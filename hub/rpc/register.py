@@ -1,0 +1,116 @@
+"""``RegistryService``: how backends make themselves known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+from appset_hub.v1 import registry_pb2, registry_pb2_grpc
+
+from hub.core.events import RegistrationRefused
+from hub.core.registration import Malformed, RegistrationError
+from hub.rpc import codec
+from hub.rpc.attach import ProtocolBroken, Session
+from hub.rpc.credentials import Credentials, certificate_names
+
+if TYPE_CHECKING:
+    from hub.core.directory import Instance
+    from hub.service.membership import Membership
+    from hub.service.ports import Clock, Events, Link
+
+
+class Registry(registry_pb2_grpc.RegistryServiceServicer):
+    """Checks who calls, and hands over to the membership."""
+
+    def __init__(  # noqa: PLR0913 - its collaborators, each of them named at the call
+        self,
+        *,
+        membership: Membership,
+        credentials: Credentials,
+        events: Events,
+        clock: Clock,
+        hub_instance: str,
+        max_answer_bytes: int,
+    ) -> None:
+        self._membership = membership
+        self._credentials = credentials
+        self._events = events
+        self._clock = clock
+        self._hub_instance = hub_instance
+        self._max_answer_bytes = max_answer_bytes
+
+    async def Attach(self, _: Any, context: Any) -> None:  # noqa: N802 - the contract's name
+        """Carry one attached instance's stream."""
+        hello: Any = await context.read()
+        if hello is grpc.aio.EOF or hello.WhichOneof("kind") != "hello":
+            await self._abort(context, "", Malformed("the first message must be hello"))
+        info = codec.info(hello.hello.backend)
+        session = Session(self._clock)
+        try:
+            self._check(info.name, context)
+            instance = await self._membership.attach(info, session)
+        except RegistrationError as error:
+            await self._abort(context, info.name, error)
+        await self._carry(session, instance, context)
+
+    async def _carry(self, session: Session, instance: Instance[Link], context: Any) -> None:
+        welcome = registry_pb2.Welcome(
+            hub_instance=self._hub_instance,
+            max_in_flight=instance.max_in_flight,
+            max_answer_bytes=self._max_answer_bytes,
+        )
+        cause = "its stream ended"
+        try:
+            await session.run(context, _Leaver(self._membership, instance), welcome)
+        except ProtocolBroken as error:
+            cause = f"it broke the protocol: {error}"
+            await self._abort(context, instance.info.name, Malformed(str(error)))
+        finally:
+            # First out of the directory, then the waiting askers: they must not pick this instance again.
+            self._membership.leave(instance, cause)
+            session.lose()
+
+    async def Register(  # noqa: N802 - the contract's name
+        self, request: registry_pb2.RegisterRequest, context: Any
+    ) -> registry_pb2.RegisterResponse:
+        """Grant or renew a lease."""
+        info = codec.info(request.backend)
+        try:
+            self._check(info.name, context)
+            if not request.address:
+                raise Malformed("address is empty")
+            ttl_s = await self._membership.register(info, request.address)
+        except RegistrationError as error:
+            await self._abort(context, info.name, error)
+        return registry_pb2.RegisterResponse(ttl=codec.duration(ttl_s))
+
+    async def Deregister(  # noqa: N802 - the contract's name
+        self, request: registry_pb2.DeregisterRequest, context: Any
+    ) -> registry_pb2.DeregisterResponse:
+        """End a lease."""
+        try:
+            self._check(request.name, context)
+        except RegistrationError as error:
+            await self._abort(context, request.name, error)
+        self._membership.deregister(request.name, request.instance)
+        return registry_pb2.DeregisterResponse()
+
+    def _check(self, backend: str, context: Any) -> None:
+        metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        self._credentials.check(backend, metadata.get("authorization"), certificate_names(context.auth_context() or {}))
+
+    async def _abort(self, context: Any, backend: str, error: RegistrationError) -> None:
+        self._events.emit(RegistrationRefused(backend=backend, code=error.code, detail=str(error)))
+        await context.abort(grpc.StatusCode[error.code], str(error))
+
+
+class _Leaver:
+    """Passes on that an instance wants no more questions."""
+
+    def __init__(self, membership: Membership, instance: Instance[Link]) -> None:
+        self._membership = membership
+        self._instance = instance
+
+    def leaving(self) -> None:
+        self._membership.leaving(self._instance)

@@ -1,0 +1,227 @@
+"""One ask of one member, and of several side by side: from a question to checked answers, or to why there are none."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hub.core.answer import CheckedAnswer, Limits, Notice, check
+from hub.core.errors import (
+    AnswerRefused,
+    BackendAbsent,
+    BackendFailed,
+    BackendNotReady,
+    DeadlinePassed,
+    HubError,
+    InputRefused,
+)
+from hub.core.events import AnswerChecked, AnswerNoticed, AskRetried, BackendAsked, BackendFailure
+from hub.service import ports
+from hub.service.pool import Pool, Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hub.core.deadline import Deadline
+    from hub.core.directory import Instance
+    from hub.core.question import Question
+    from hub.core.routes import Route
+
+_ATTEMPTS = 2  # One retry, because a lost connection costs Argo CD three minutes otherwise.
+
+
+class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
+    """One question on its way through its route."""
+
+    question: Question
+    route: Route
+    request_id: str
+    deadline: Deadline
+    known: Mapping[str, CheckedAnswer]
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
+    """One member's failure, kept as a value so that its siblings go on."""
+
+    backend: str
+    error: HubError
+
+
+class Asker:
+    """Asks members, checks what they answer, and asks once more when an instance is lost."""
+
+    def __init__(self, pool: Pool, events: ports.Events, clock: ports.Clock, limits: Limits) -> None:
+        self._pool = pool
+        self._events = events
+        self._clock = clock
+        self._limits = limits
+
+    async def ask_all(self, inquiry: Inquiry) -> list[tuple[str, CheckedAnswer]]:
+        """Ask all members side by side; answers come in the members' order.
+
+        Raises:
+            HubError: a member failed; of several failures the first in the members' order, whichever came first in
+                time, so that the same fault gives the same text.
+        """
+        members = inquiry.route.members
+        if len(members) == 1:
+            return [(members[0], await self.ask(inquiry, members[0], inquiry.deadline))]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._outcome(inquiry, backend)) for backend in members]
+        answers = []
+        for backend, task in zip(members, tasks, strict=True):
+            outcome = task.result()
+            if isinstance(outcome, Failed):
+                raise outcome.error
+            answers.append((backend, outcome))
+        return answers
+
+    async def ask_first(self, inquiry: Inquiry) -> list[tuple[str, CheckedAnswer]]:
+        """Ask one member after the other until one does not fail; each has an equal share of the time that is left.
+
+        Raises:
+            HubError: all failed; the first one's failure.
+        """
+        members = inquiry.route.members
+        failure: HubError | None = None
+        for position, backend in enumerate(members):
+            share = inquiry.deadline.share(self._clock(), len(members) - position)
+            try:
+                return [(backend, await self.ask(inquiry, backend, share))]
+            except HubError as error:
+                failure = failure or error
+        assert failure is not None  # noqa: S101 - a route has at least one member.
+        raise failure
+
+    async def _outcome(self, inquiry: Inquiry, backend: str) -> CheckedAnswer | Failed:
+        try:
+            return await self.ask(inquiry, backend, inquiry.deadline)
+        except HubError as error:
+            return Failed(backend=backend, error=error)
+
+    async def ask(self, inquiry: Inquiry, backend: str, deadline: Deadline) -> CheckedAnswer:
+        """Ask one member.
+
+        Raises:
+            HubError: it is absent, failed, was too slow, or its answer was refused.
+        """
+        started_s = self._clock()
+        outcome = "cancelled"
+        try:
+            async with asyncio.timeout_at(deadline.at_s):
+                answer = await self._ask(inquiry, backend, deadline)
+            outcome = "ok"
+        except TimeoutError as error:
+            outcome = DeadlinePassed.reason
+            raise DeadlinePassed(
+                f'backend "{backend}" did not answer in time (the deadline of route "{inquiry.route.name}" is '
+                f"{inquiry.route.deadline_s:g} s)"
+            ) from error
+        except HubError as error:
+            outcome = error.reason
+            raise
+        finally:
+            self._events.emit(BackendAsked(backend=backend, outcome=outcome, duration_s=self._clock() - started_s))
+        return answer
+
+    async def _ask(self, inquiry: Inquiry, backend: str, deadline: Deadline) -> CheckedAnswer:
+        known = inquiry.known.get(backend)
+        question = inquiry.question
+        ask = ports.Ask(
+            application_set_name=question.application_set_name,
+            application_set_namespace=question.application_set_namespace,
+            input_json=question.input_json,
+            request_id=inquiry.request_id,
+            known_digest=known.digest if known is not None else "",
+        )
+        turn = Turn(
+            backend=backend,
+            route=inquiry.route.name,
+            claimed_name=question.application_set_name if inquiry.route.claimed else None,
+            wait_for_absent_s=inquiry.route.wait_for_absent_s,
+            deadline=deadline,
+        )
+        raw = await self._ask_instance(ask, turn)
+        return self._checked(raw, known, inquiry, backend)
+
+    async def _ask_instance(self, ask: ports.Ask, turn: Turn) -> ports.RawAnswer:
+        """Ask an instance, and once more if it was lost or not ready: another one, or the same when it is back."""
+        avoid: Instance[ports.Link] | None = None
+        for attempt in range(1, _ATTEMPTS + 1):
+            instance = await self._pool.take(turn, avoid)
+            try:
+                return await instance.link.ask(ask, turn.deadline)
+            except (ports.InstanceLost, ports.NotReady) as error:
+                if attempt == _ATTEMPTS or (
+                    isinstance(error, ports.NotReady) and not self._pool.has_other(turn, instance)
+                ):
+                    raise _translated(error, turn.backend) from error
+                avoid = instance
+                self._events.emit(
+                    AskRetried(backend=turn.backend, instance=instance.info.instance, cause=type(error).__name__)
+                )
+            except ports.AskError as error:
+                self._tell(error, turn.backend, ask)
+                raise _translated(error, turn.backend) from error
+            finally:
+                self._pool.give_back(instance)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _tell(self, error: ports.AskError, backend: str, ask: ports.Ask) -> None:
+        if isinstance(error, ports.Broken):
+            self._events.emit(
+                BackendFailure(
+                    backend=backend,
+                    application_set_name=ask.application_set_name,
+                    request_id=ask.request_id,
+                    detail=str(error),
+                )
+            )
+
+    def _checked(
+        self, raw: ports.RawAnswer, known: CheckedAnswer | None, inquiry: Inquiry, backend: str
+    ) -> CheckedAnswer:
+        if raw.not_modified:
+            if known is None or not known.digest:
+                raise AnswerRefused(f'backend "{backend}" answered "not modified" to a question that was new to it')
+            self._events.emit(_NOT_MODIFIED)
+            return known
+        if known is not None and raw.sets_json == known.raw and raw.digest == known.digest:
+            self._events.emit(_SAME)
+            return known
+        answer = check(raw.sets_json, subject=f'backend "{backend}"', limits=self._limits, digest=raw.digest)
+        self._events.emit(_READ)
+        self._notice((*answer.notices, *raw.notices), inquiry, backend)
+        return answer
+
+    def _notice(self, notices: tuple[Notice, ...], inquiry: Inquiry, backend: str) -> None:
+        for notice in notices:
+            self._events.emit(
+                AnswerNoticed(
+                    backend=backend,
+                    route=inquiry.route.name,
+                    application_set_name=inquiry.question.application_set_name,
+                    notice=notice,
+                )
+            )
+
+
+_READ = AnswerChecked(how="read")
+_SAME = AnswerChecked(how="same")
+_NOT_MODIFIED = AnswerChecked(how="not_modified")
+
+
+def _translated(error: ports.AskError, backend: str) -> HubError:
+    match error:
+        case ports.InstanceLost():
+            return BackendAbsent(f'the connection to backend "{backend}" broke while it was asked, twice')
+        case ports.NotReady():
+            return BackendNotReady(f'backend "{backend}" is not ready: {error}')
+        case ports.InvalidInput():
+            return InputRefused(f'backend "{backend}" refuses the input: {error}')
+        case ports.TimedOut():
+            return DeadlinePassed(f'backend "{backend}" did not answer in time')
+        case _:
+            return BackendFailed(f'backend "{backend}" failed; its own log, and the hub\'s, say why')

@@ -1,0 +1,250 @@
+"""How backends come and go: attach, register, renew, expire, and be forgotten.
+
+What an instance claims is written to the store before the instance is taken, so that a hub that restarts knows whom it
+has to wait for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hub.core.directory import MAX_PATTERNS, BackendInfo, Directory, Grant, Instance
+from hub.core.errors import StoreFailed
+from hub.core.events import BackendForgotten, InstanceJoined, InstanceLeft
+from hub.core.registration import NotGranted, NotNow, TooMany, check_grant, check_info
+from hub.service.ports import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hub.core.directory import Kind
+    from hub.service.pool import Pool
+    from hub.service.ports import Clock, Dialler, Events, Link, Store
+    from hub.service.routing import Routing
+
+CLAIMS = "claims"  # The store's kind for what backends claimed.
+
+_EXPIRY_STEP_S = 0.5
+
+_decode_patterns = msgspec.json.Decoder(tuple[str, ...]).decode
+
+
+class MembershipLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a lease lasts, and how much one backend may have of everything."""
+
+    lease_s: float = 15.0
+    default_in_flight: int = 256
+    max_in_flight: int = 1024
+    max_instances: int = 1000
+
+
+async def stored_claims(store: Store) -> dict[str, tuple[str, ...]]:
+    """What backends had claimed before this process started."""
+    return {backend: _decode_patterns(value) for backend, value in (await store.load(CLAIMS)).items()}
+
+
+class Membership:
+    """The one place where instances are added and removed."""
+
+    def __init__(  # noqa: PLR0913 - its collaborators, each of them named at the call
+        self,
+        *,
+        directory: Directory[Link],
+        pool: Pool,
+        routing: Routing,
+        store: Store,
+        dialler: Dialler,
+        events: Events,
+        clock: Clock,
+        limits: MembershipLimits,
+    ) -> None:
+        self._directory = directory
+        self._pool = pool
+        self._routing = routing
+        self._store = store
+        self._dialler = dialler
+        self._events = events
+        self._clock = clock
+        self._limits = limits
+        self._claiming = asyncio.Lock()
+        self._closing = False
+
+    async def attach(self, info: BackendInfo, link: Link) -> Instance[Link]:
+        """Take an instance that opened a stream.
+
+        Raises:
+            RegistrationError: it is turned away.
+        """
+        await self._admit(info)
+        instance = Instance(info=info, kind="attached", link=link, max_in_flight=self._in_flight(info))
+        self._join(instance)
+        self._tell_joined(instance)
+        return instance
+
+    async def register(self, info: BackendInfo, address: str) -> float:
+        """Take or renew the lease of an instance that the hub shall dial; returns its length in seconds.
+
+        Raises:
+            RegistrationError: it is turned away.
+        """
+        grant = check_grant(info, self._directory.grant(info.name))
+        if not grant.allows_address(address):
+            raise NotGranted(f'the hub\'s configuration allows backend "{info.name}" no such address')
+        known = self._directory.find(info.name, info.instance)
+        expires_s = self._clock() + self._limits.lease_s
+        if known is not None and known.info == info and known.address == address:
+            known.expires_s = expires_s
+            return self._limits.lease_s
+        await self._admit(info)
+        self._dial(info, address, "registered", expires_s)
+        return self._limits.lease_s
+
+    def deregister(self, backend: str, instance: str) -> None:
+        """End a lease, if there is one."""
+        known = self._directory.find(backend, instance)
+        if known is not None and known.kind == "registered":
+            self.leave(known, "deregistered")
+
+    def leaving(self, instance: Instance[Link]) -> None:
+        """The instance wants no more questions."""
+        instance.state = "leaving"
+
+    def leave(self, instance: Instance[Link], cause: str) -> None:
+        """Remove an instance; its backend stays a member of every route."""
+        if self._directory.leave(instance):
+            instance.link.close()
+            self._tell_left(instance, cause)
+
+    def configure(self, grants: Iterable[Grant]) -> None:
+        """Take what the configuration says of backends: dial new addresses, leave those that are gone."""
+        grants = list(grants)
+        self._directory.set_grants(grants)
+        wanted = {(grant.backend, grant.configured_address) for grant in grants if grant.configured_address}
+        known = {grant.backend for grant in grants}
+        for instance in list(self._directory):
+            address = (instance.info.name, instance.address)
+            if instance.kind == "configured" and address not in wanted:
+                self.leave(instance, "no longer configured")
+            elif instance.info.name not in known:
+                self.leave(instance, "backend no longer configured")
+        for backend, address in wanted:
+            if self._directory.find(backend, address) is None:
+                self._dial(BackendInfo(name=backend, instance=address), address, "configured", None)
+
+    async def forget(self, backend: str) -> tuple[str, ...]:
+        """Take away what a backend claimed in the past; what its present instances claim stays. Returns what went.
+
+        Raises:
+            StoreFailed: it could not be written; nothing changed.
+        """
+        async with self._claiming:
+            before = self._directory.registered_claim(backend)
+            after = self._directory.current_claim(backend)
+            await self._save(backend, after)
+            gone = tuple(pattern for pattern in before if pattern not in after)
+        self._events.emit(BackendForgotten(backend=backend, patterns=gone))
+        return gone
+
+    async def expire(self) -> None:
+        """End the leases that were not renewed, until cancelled."""
+        while True:
+            await asyncio.sleep(_EXPIRY_STEP_S)
+            for instance in self._directory.expired(self._clock()):
+                self.leave(instance, "its lease ended")
+
+    def close(self) -> None:
+        """Take nobody any more, and let every instance finish what it has."""
+        self._closing = True
+        for instance in list(self._directory):
+            self.leave(instance, "the hub shuts down")
+
+    async def _admit(self, info: BackendInfo) -> None:
+        if self._closing:
+            raise NotNow("the hub shuts down")
+        check_info(info)
+        check_grant(info, self._directory.grant(info.name))
+        siblings = self._directory.instances(info.name)
+        if len(siblings) >= self._limits.max_instances and self._directory.find(info.name, info.instance) is None:
+            raise TooMany(f'backend "{info.name}" has {self._limits.max_instances} instances already')
+        async with self._claiming:
+            claim = self._directory.widened_claim(info)
+            if len(claim) > MAX_PATTERNS:
+                raise TooMany(f'backend "{info.name}" has claimed more than {MAX_PATTERNS} patterns; forget it first')
+            if claim != self._directory.registered_claim(info.name):
+                try:
+                    await self._save(info.name, claim)
+                except StoreFailed as error:
+                    raise NotNow("the hub's store cannot be written; nothing was registered") from error
+
+    async def _save(self, backend: str, patterns: tuple[str, ...]) -> None:
+        value = msgspec.json.encode(patterns) if patterns else None
+        await self._store.apply([Change(kind=CLAIMS, key=backend, value=value)])
+        self._directory.set_claim(backend, patterns)
+        self._routing.claims_changed()
+
+    def _in_flight(self, info: BackendInfo) -> int:
+        return min(info.max_in_flight or self._limits.default_in_flight, self._limits.max_in_flight)
+
+    def _join(self, instance: Instance[Link]) -> None:
+        replaced = self._directory.join(instance)
+        if replaced is not None:
+            replaced.link.close()
+            self._tell_left(replaced, "attached or registered again")
+        self._pool.changed(instance.info.name)
+
+    def _dial(self, info: BackendInfo, address: str, kind: Kind, expires_s: float | None) -> None:
+        watch = _Watch(self)
+        instance: Instance[Link] = Instance(
+            info=info,
+            kind=kind,
+            link=self._dialler.dial(info, address, watch),
+            max_in_flight=self._in_flight(info),
+            state="absent",
+            address=address,
+            expires_s=expires_s,
+        )
+        watch.instance = instance
+        self._join(instance)
+
+    def reached(self, instance: Instance[Link], *, yes: bool) -> None:
+        """A dialled instance can be reached from now on, or no longer."""
+        if yes and instance.state == "absent":
+            instance.state = "ready"
+            self._tell_joined(instance)
+            self._pool.changed(instance.info.name)
+        elif not yes and instance.state == "ready":
+            instance.state = "absent"
+            self._tell_left(instance, "the connection broke")
+
+    def _tell_joined(self, instance: Instance[Link]) -> None:
+        self._events.emit(
+            InstanceJoined(
+                backend=instance.info.name,
+                instance=instance.info.instance,
+                kind=instance.kind,
+                version=instance.info.version,
+                address=instance.address,
+            )
+        )
+
+    def _tell_left(self, instance: Instance[Link], cause: str) -> None:
+        self._events.emit(
+            InstanceLeft(backend=instance.info.name, instance=instance.info.instance, kind=instance.kind, cause=cause)
+        )
+
+
+class _Watch:
+    """Passes on what a dialled link says of its connection."""
+
+    __slots__ = ("_membership", "instance")
+
+    def __init__(self, membership: Membership) -> None:
+        self._membership = membership
+        self.instance: Instance[Link] | None = None
+
+    def reachable(self, *, yes: bool) -> None:
+        if self.instance is not None:
+            self._membership.reached(self.instance, yes=yes)

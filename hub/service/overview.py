@@ -1,0 +1,153 @@
+"""What an operator may see of the hub at this moment: values that are ready to be shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from hub.core.combine import Combine, First, Merge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hub.core.directory import Directory
+    from hub.core.routes import Route
+    from hub.service.ports import Link
+    from hub.service.routing import Routing
+
+
+class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
+    """One instance."""
+
+    instance: str
+    kind: str
+    state: str
+    version: str
+    address: str
+    in_flight: int
+    max_in_flight: int
+
+
+class BackendView(msgspec.Struct, frozen=True, kw_only=True):
+    """One backend that the configuration knows. ``claimed`` is what it claims, ``granted`` what it may claim."""
+
+    name: str
+    state: str
+    claimed: tuple[str, ...]
+    granted: tuple[str, ...]
+    routes: tuple[str, ...]
+    instances: tuple[InstanceView, ...]
+
+
+class RouteView(msgspec.Struct, frozen=True, kw_only=True):
+    """One configured route."""
+
+    name: str
+    application_sets: tuple[str, ...]
+    parameters: dict[str, str]
+    backends: tuple[str, ...]
+    combine: str
+    deadline_s: float
+    required_keys: tuple[str, ...]
+    unique_by: tuple[str, ...]
+
+
+class ExplainView(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a name goes, why, and whether every member is there. ``route`` is empty when nobody serves it."""
+
+    application_set_name: str
+    steps: tuple[str, ...]
+    route: str
+    backends: tuple[str, ...]
+    combine: str
+    absent: tuple[str, ...]
+    refusal: str
+
+
+class Overview:
+    """Looks at the directory and the routes."""
+
+    def __init__(self, directory: Directory[Link], routing: Routing) -> None:
+        self._directory = directory
+        self._routing = routing
+
+    def routes(self) -> list[RouteView]:
+        """All configured routes, in order."""
+        return [
+            RouteView(
+                name=route.name,
+                application_sets=route.application_sets,
+                parameters=dict(route.parameters),
+                backends=route.members,
+                combine=combine_text(route.combine),
+                deadline_s=route.deadline_s,
+                required_keys=route.rules.required_keys,
+                unique_by=route.rules.unique_by,
+            )
+            for route in self._routing.table.routes
+        ]
+
+    def backends(self) -> list[BackendView]:
+        """All configured backends, by name."""
+        claims = {claim.backend: claim for claim in self._directory.claims()}
+        views = []
+        for backend in self._directory.backends:
+            grant = self._directory.grant(backend)
+            claim = claims.get(backend)
+            views.append(
+                BackendView(
+                    name=backend,
+                    state="ready" if self._directory.present(backend, None) else "absent",
+                    claimed=() if claim is None else claim.patterns,
+                    granted=() if grant is None else grant.application_sets,
+                    routes=tuple(route.name for route in self._routing.table.routes if backend in route.members),
+                    instances=tuple(self._instances(backend)),
+                )
+            )
+        return views
+
+    def _instances(self, backend: str) -> Iterable[InstanceView]:
+        for one in self._directory.instances(backend):
+            yield InstanceView(
+                instance=one.info.instance,
+                kind=one.kind,
+                state=one.state,
+                version=one.info.version,
+                address=one.address,
+                in_flight=one.in_flight,
+                max_in_flight=one.max_in_flight,
+            )
+
+    def absent(self) -> list[str]:
+        """Backends that are a member of some route, or claim something, and have no instance that can be asked."""
+        wanted = {member for route in self._routing.table.routes for member in route.members}
+        wanted |= {claim.backend for claim in self._directory.claims()}
+        return sorted(backend for backend in wanted if not self._directory.present(backend, None))
+
+    def explain(self, name: str, path_route: str | None, parameters: dict[str, Any]) -> ExplainView:
+        """Where a question would go."""
+        decision = self._routing.table.explain(path_route, name, parameters)
+        route: Route | None = decision.route
+        claimed_name = name if route is not None and route.claimed else None
+        members = () if route is None else route.members
+        return ExplainView(
+            application_set_name=name,
+            steps=decision.steps,
+            route="" if route is None else route.name,
+            backends=members,
+            combine="" if route is None else combine_text(route.combine),
+            absent=tuple(member for member in members if not self._directory.present(member, claimed_name)),
+            refusal=decision.refusal,
+        )
+
+    def instances(self) -> Iterable[tuple[str, str, int]]:
+        """Backend, state, and how many instances are in it."""
+        return self._directory.counts()
+
+
+def combine_text(how: Combine) -> str:
+    """How answers are combined, in a word or two."""
+    if isinstance(how, Merge):
+        return "merge on " + ", ".join(how.on)
+    return "first" if isinstance(how, First) else "concat"

@@ -1,0 +1,140 @@
+"""What the use cases need from the outside, as they need it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hub.core.answer import Notice
+    from hub.core.deadline import Deadline
+    from hub.core.directory import BackendInfo
+    from hub.core.events import Event
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """One question on its way to one backend."""
+
+    application_set_name: str
+    application_set_namespace: str
+    input_json: bytes
+    request_id: str
+    known_digest: str = ""
+
+
+class RawAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backend answered, not yet checked. ``fresh_for_s`` is what it asks for, in seconds."""
+
+    sets_json: bytes
+    digest: str = ""
+    not_modified: bool = False
+    fresh_for_s: float = 0.0
+    notices: tuple[Notice, ...] = ()
+
+
+class AskError(Exception):
+    """An ask that brought no answer. Never raised itself."""
+
+
+class InstanceLost(AskError):
+    """The connection to the instance broke: another one may be asked."""
+
+
+class NotReady(AskError):
+    """The backend cannot answer yet. Its text is for the caller."""
+
+
+class InvalidInput(AskError):
+    """The backend refuses the input. Its text is for the caller."""
+
+
+class TimedOut(AskError):
+    """The backend gave up, because the deadline passed."""
+
+
+class Broken(AskError):
+    """The backend failed, or broke the protocol. Its text is for the log only."""
+
+
+class Link(Protocol):
+    """How one instance is asked."""
+
+    async def ask(self, ask: Ask, deadline: Deadline) -> RawAnswer:
+        """Ask, and wait for the answer; cancelling this call tells the instance that nobody waits any more.
+
+        Raises:
+            AskError: there is no answer.
+        """
+        ...
+
+    def close(self) -> None:
+        """Ask no more; what is in flight ends first."""
+        ...
+
+
+class Dialler(Protocol):
+    """Makes links to instances that the hub calls."""
+
+    def dial(self, info: BackendInfo, address: str, observer: Reachability) -> Link:
+        """Start to connect, and tell ``observer`` whenever the connection comes or goes."""
+        ...
+
+
+class Reachability(Protocol):
+    """Who wants to know whether a dialled instance can be reached."""
+
+    def reachable(self, *, yes: bool) -> None:
+        """It can be reached from now on, or no longer."""
+        ...
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One write: a value under a key, or no longer (``None``)."""
+
+    kind: str
+    key: str
+    value: bytes | None
+
+
+class Store(Protocol):
+    """What has to last: small values under a kind and a key."""
+
+    @property
+    def lasting(self) -> bool:
+        """Whether what is written outlives this process."""
+        ...
+
+    async def load(self, kind: str) -> Mapping[str, bytes]:
+        """All values of a kind, by key.
+
+        Raises:
+            StoreFailed: they cannot be read.
+        """
+        ...
+
+    async def apply(self, changes: Sequence[Change]) -> None:
+        """Write all changes, or none of them; they last when this returns.
+
+        Raises:
+            StoreFailed: they could not be written.
+        """
+        ...
+
+
+class Events(Protocol):
+    """Where events go."""
+
+    def emit(self, event: Event) -> None:
+        """Take one event; never raises, never waits."""
+        ...
+
+
+class Clock(Protocol):
+    """The loop's monotonic clock."""
+
+    def __call__(self) -> float:
+        """Now, in seconds."""
+        ...

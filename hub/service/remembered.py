@@ -1,0 +1,75 @@
+"""The last checked answers, so that an equal one is compared instead of read again.
+
+Nothing here is ever given to a caller unless the backends just confirmed it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from hub.core.answer import CheckedAnswer
+    from hub.core.combine import Answer
+    from hub.core.question import Question
+    from hub.core.routes import Route
+
+
+class Remembered(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """The last answer to a question: each member's, by name, and what the route combined them to."""
+
+    route: Route
+    members: dict[str, CheckedAnswer]
+    combined: Answer
+
+    @property
+    def size_bytes(self) -> int:
+        """What it holds in memory, about."""
+        return len(self.combined.body) + 500 + sum(one.size_bytes for one in self.members.values())
+
+
+class RememberedAnswers:
+    """The answers to the questions that were asked last, within a bound."""
+
+    def __init__(self, *, max_entries: int, max_bytes: int) -> None:
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._answers: OrderedDict[Question, Remembered] = OrderedDict()
+        self._size_bytes = 0
+
+    def get(self, question: Question) -> Remembered | None:
+        """The last answer to an equal question, or ``None``."""
+        found = self._answers.get(question)
+        if found is not None:
+            self._answers.move_to_end(question)
+        return found
+
+    def put(self, question: Question, answer: Remembered) -> None:
+        """Remember an answer, and drop those that were not asked for the longest time."""
+        self._drop(question)
+        self._answers[question] = answer
+        self._size_bytes += answer.size_bytes
+        while len(self._answers) > self._max_entries or self._size_bytes > self._max_bytes:
+            self._drop(next(iter(self._answers)))
+
+    def clear(self) -> None:
+        """Forget all, because what they were checked against has changed."""
+        self._answers.clear()
+        self._size_bytes = 0
+
+    def _drop(self, question: Question) -> None:
+        dropped = self._answers.pop(question, None)
+        if dropped is not None:
+            self._size_bytes -= dropped.size_bytes
+
+    @property
+    def entries(self) -> int:
+        """How many answers are remembered."""
+        return len(self._answers)
+
+    @property
+    def size_bytes(self) -> int:
+        """What they hold in memory, about."""
+        return self._size_bytes

@@ -1,0 +1,37 @@
+"""The routes and claims of this moment, for whoever needs them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hub.core.routes import RouteTable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hub.core.directory import Directory
+    from hub.core.routes import Route
+    from hub.service.ports import Link
+
+
+class Routing:
+    """Holds the route table, and makes it anew when routes or claims change."""
+
+    def __init__(self, directory: Directory[Link]) -> None:
+        self._directory = directory
+        self._table = RouteTable((), ())
+
+    @property
+    def table(self) -> RouteTable:
+        """The table of this moment."""
+        return self._table
+
+    def set_routes(self, routes: Sequence[Route], *, deadline_s: float, wait_for_absent_s: float) -> None:
+        """Take what the configuration says; the seconds are those of routes made of claims."""
+        self._table = RouteTable(
+            routes, self._directory.claims(), deadline_s=deadline_s, wait_for_absent_s=wait_for_absent_s
+        )
+
+    def claims_changed(self) -> None:
+        """Take the directory's claims anew."""
+        self._table = self._table.with_claims(self._directory.claims())

@@ -1,0 +1,1 @@
+"""The edge to what lasts: one store behind one port."""

@@ -1,0 +1,155 @@
+"""Every metric of the hub, its name and its labels.
+
+No label has a value that a caller can make up: routes, backends and clients come from the configuration, everything
+else is a constant of the code.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.metrics_core import Metric
+
+# Seconds. Finest where answers usually are, and around the 30 s after which Argo CD hangs up.
+LATENCY_BUCKETS_S = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 25, 28, 30, 32, 45, 60,
+)  # fmt: skip
+
+NO_ROUTE = "(none)"
+"""The route of a request that was refused before one was found."""
+
+UNKNOWN_BACKEND = "(unknown)"
+"""The backend of a registration under a name that is not configured."""
+
+
+class Snapshot(Protocol):
+    """What is counted when somebody looks, not when it happens."""
+
+    def instances(self) -> Iterable[tuple[str, str, int]]:
+        """Backend, state, and how many instances are in it."""
+        ...
+
+    def requests_in_flight(self) -> int:
+        """HTTP requests that are being answered."""
+        ...
+
+    def remembered(self) -> tuple[int, int]:
+        """Checked answers that are kept to be compared: how many, and their bytes."""
+        ...
+
+
+class Metrics:
+    """All metrics, in one registry."""
+
+    def __init__(self, registry: CollectorRegistry, version: str) -> None:
+        self.requests = Counter(
+            "appset_hub_requests", "HTTP requests by route and status.", ("route", "code"), registry=registry
+        )
+        self.request_duration = Histogram(
+            "appset_hub_request_duration_seconds",
+            "From the head of a request to its answer.",
+            ("route",),
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self.refusals = Counter(
+            "appset_hub_refusals",
+            "Requests that were not answered with a 200, by reason.",
+            ("reason",),
+            registry=registry,
+        )
+        self.sets = Counter(
+            "appset_hub_parameter_sets", "Parameter sets returned, by route.", ("route",), registry=registry
+        )
+        self.backend_requests = Counter(
+            "appset_hub_backend_requests", "Asks by backend and outcome.", ("backend", "outcome"), registry=registry
+        )
+        self.backend_duration = Histogram(
+            "appset_hub_backend_request_duration_seconds",
+            "From asking a backend to its checked answer, waiting and retry included.",
+            ("backend",),
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self.retries = Counter(
+            "appset_hub_backend_retries",
+            "Asks that were repeated at another instance.",
+            ("backend",),
+            registry=registry,
+        )
+        self.registrations = Counter(
+            "appset_hub_registrations",
+            "Instances that came, by backend and kind.",
+            ("backend", "kind"),
+            registry=registry,
+        )
+        self.departures = Counter(
+            "appset_hub_departures",
+            "Instances that went, by backend and kind.",
+            ("backend", "kind"),
+            registry=registry,
+        )
+        self.registration_refusals = Counter(
+            "appset_hub_registration_refusals",
+            "Instances that were turned away, by gRPC code.",
+            ("backend", "code"),
+            registry=registry,
+        )
+        self.checks = Counter(
+            "appset_hub_checked_answers",
+            "Answers that passed the check: read anew, equal to the one before, or not modified.",
+            ("how",),
+            registry=registry,
+        )
+        self.notices = Counter(
+            "appset_hub_notices",
+            "Risky things in answers, by backend and kind.",
+            ("backend", "kind"),
+            registry=registry,
+        )
+        self.reloads = Counter(
+            "appset_hub_configuration_reloads",
+            "Times the configuration was read again, by result.",
+            ("result",),
+            registry=registry,
+        )
+        self.faults = Counter("appset_hub_internal_faults", "Defects of the hub's own.", registry=registry)
+        self.configuration_ok = Gauge(
+            "appset_hub_configuration_last_reload_successful",
+            "1 if the configuration on disk is the one in force.",
+            registry=registry,
+        )
+        self.configuration_ok.set(1)
+        build = Gauge("appset_hub_build_info", "1; the version is the label.", ("version",), registry=registry)
+        build.labels(version).set(1)
+
+
+class SnapshotCollector:
+    """Asks a ``Snapshot`` whenever somebody scrapes."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterator[Metric]:
+        """The gauges of this moment."""
+        instances = GaugeMetricFamily(
+            "appset_hub_backend_instances", "Instances by backend and state.", labels=("backend", "state")
+        )
+        for backend, state, count in self._snapshot.instances():
+            instances.add_metric((backend, state), count)
+        yield instances
+        yield GaugeMetricFamily(
+            "appset_hub_requests_in_flight", "HTTP requests being answered.", self._snapshot.requests_in_flight()
+        )
+        entries, size_bytes = self._snapshot.remembered()
+        yield GaugeMetricFamily(
+            "appset_hub_remembered_answers", "Checked answers that are kept to be compared.", entries
+        )
+        yield GaugeMetricFamily("appset_hub_remembered_answers_bytes", "What they hold in memory, about.", size_bytes)

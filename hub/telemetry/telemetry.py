@@ -1,0 +1,178 @@
+"""From events to metrics and log lines: who hears of what, and how loudly."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from hub.core import events as ev
+from hub.telemetry.metrics import NO_ROUTE, UNKNOWN_BACKEND, Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from structlog.typing import FilteringBoundLogger
+
+KEPT_NOTICES = 200
+
+_SERVER_ERROR = 500
+_OK = 200
+
+
+class Telemetry:
+    """Takes every event of the hub."""
+
+    def __init__(self, metrics: Metrics, log: FilteringBoundLogger) -> None:
+        self._metrics = metrics
+        self._log = log
+        self._requests = _Labelled(metrics.requests.labels)
+        self._durations = _Labelled(metrics.request_duration.labels)
+        self._sets = _Labelled(metrics.sets.labels)
+        self._asks = _Labelled(metrics.backend_requests.labels)
+        self._ask_durations = _Labelled(metrics.backend_duration.labels)
+        self._checks = _Labelled(metrics.checks.labels)
+        self.notices: deque[ev.AnswerNoticed] = deque(maxlen=KEPT_NOTICES)
+        self._takers: dict[type[ev.Event], Callable[[Any], None]] = {
+            ev.RequestEnded: self._request_ended,
+            ev.BackendAsked: self._backend_asked,
+            ev.AskRetried: self._ask_retried,
+            ev.AnswerChecked: self._answer_checked,
+            ev.AnswerNoticed: self._answer_noticed,
+            ev.BackendFailure: self._backend_failure,
+            ev.InstanceJoined: self._instance_joined,
+            ev.InstanceLeft: self._instance_left,
+            ev.RegistrationRefused: self._registration_refused,
+            ev.BackendForgotten: self._backend_forgotten,
+            ev.ConfigurationReloaded: self._configuration_reloaded,
+            ev.HubStarted: self._hub_started,
+            ev.HubStopping: self._hub_stopping,
+            ev.InternalFault: self._internal_fault,
+        }
+
+    def emit(self, event: ev.Event) -> None:
+        """Take one event."""
+        self._takers[type(event)](event)
+
+    def _request_ended(self, event: ev.RequestEnded) -> None:
+        route = event.route or NO_ROUTE
+        self._requests(route, str(event.status)).inc()
+        self._durations(route).observe(event.duration_s)
+        if event.status == _OK:
+            self._sets(route).inc(event.sets)
+            self._log.info(
+                "answered",
+                request_id=event.request_id,
+                client=event.client,
+                application_set=event.application_set_name,
+                route=route,
+                sets=event.sets,
+                ms=round(event.duration_s * 1000, 2),
+            )
+            return
+        self._metrics.refusals.labels(event.reason).inc()
+        say = self._log.error if event.status == _SERVER_ERROR else self._log.warning
+        say(
+            "refused",
+            status=event.status,
+            reason=event.reason,
+            message=event.message,
+            request_id=event.request_id,
+            client=event.client,
+            application_set=event.application_set_name,
+            route=route,
+            ms=round(event.duration_s * 1000, 2),
+        )
+
+    def _backend_asked(self, event: ev.BackendAsked) -> None:
+        self._asks(event.backend, event.outcome).inc()
+        self._ask_durations(event.backend).observe(event.duration_s)
+
+    def _ask_retried(self, event: ev.AskRetried) -> None:
+        self._metrics.retries.labels(event.backend).inc()
+        self._log.info("ask_retried", backend=event.backend, instance=event.instance, cause=event.cause)
+
+    def _answer_checked(self, event: ev.AnswerChecked) -> None:
+        self._checks(event.how).inc()
+
+    def _answer_noticed(self, event: ev.AnswerNoticed) -> None:
+        self.notices.append(event)
+        self._metrics.notices.labels(event.backend, event.notice.kind).inc()
+        say = self._log.info if event.notice.severity == "info" else self._log.warning
+        say(
+            "notice",
+            kind=event.notice.kind,
+            text=event.notice.text,
+            backend=event.backend,
+            application_set=event.application_set_name,
+            route=event.route,
+        )
+
+    def _backend_failure(self, event: ev.BackendFailure) -> None:
+        self._log.warning(
+            "backend_failed",
+            backend=event.backend,
+            detail=event.detail,
+            application_set=event.application_set_name,
+            request_id=event.request_id,
+        )
+
+    def _instance_joined(self, event: ev.InstanceJoined) -> None:
+        self._metrics.registrations.labels(event.backend, event.kind).inc()
+        self._log.info(
+            "instance_joined",
+            backend=event.backend,
+            instance=event.instance,
+            kind=event.kind,
+            version=event.version,
+            address=event.address,
+        )
+
+    def _instance_left(self, event: ev.InstanceLeft) -> None:
+        self._metrics.departures.labels(event.backend, event.kind).inc()
+        self._log.info(
+            "instance_left", backend=event.backend, instance=event.instance, kind=event.kind, cause=event.cause
+        )
+
+    def _registration_refused(self, event: ev.RegistrationRefused) -> None:
+        backend = event.backend or UNKNOWN_BACKEND
+        self._metrics.registration_refusals.labels(backend, event.code).inc()
+        self._log.warning("registration_refused", backend=backend, code=event.code, detail=event.detail)
+
+    def _backend_forgotten(self, event: ev.BackendForgotten) -> None:
+        self._log.warning("backend_forgotten", backend=event.backend, patterns=event.patterns)
+
+    def _configuration_reloaded(self, event: ev.ConfigurationReloaded) -> None:
+        self._metrics.reloads.labels("failed" if event.problem else "ok").inc()
+        self._metrics.configuration_ok.set(0 if event.problem else 1)
+        if event.problem:
+            self._log.error("configuration_kept", problem=event.problem)
+        elif event.needs_restart:
+            self._log.warning("configuration_reloaded", needs_restart=event.needs_restart)
+        else:
+            self._log.info("configuration_reloaded")
+
+    def _hub_started(self, event: ev.HubStarted) -> None:
+        self._log.info("hub_started", version=event.version, http=event.http, grpc=event.grpc, admin=event.admin)
+
+    def _hub_stopping(self, event: ev.HubStopping) -> None:
+        self._log.info("hub_stopping", signal=event.signal)
+
+    def _internal_fault(self, event: ev.InternalFault) -> None:
+        self._metrics.faults.inc()
+        self._log.error("internal_fault", where=event.where, request_id=event.request_id, traceback=event.traceback)
+
+
+class _Labelled:
+    """Remembers the children of a metric: looking one up by its labels costs more than counting."""
+
+    __slots__ = ("_children", "_make")
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self._make = make
+        self._children: dict[tuple[str, ...], Any] = {}
+
+    def __call__(self, *labels: str) -> Any:
+        child = self._children.get(labels)
+        if child is None:
+            child = self._children[labels] = self._make(*labels)
+        return child

@@ -1,0 +1,195 @@
+"""From parameter sets to the JSON bytes that leave, or to an error that names the place.
+
+Pure. Nothing leaves that JSON, or Argo CD, would take for something else: the fast way only has to find out that
+something is wrong, the slow way then says what and where.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from appset_hub.errors import AnswerTooLarge, BrokenAnswer
+from appset_hub.question import Answer, Notice
+
+_LONGEST_DIGEST_BYTES = 128
+# A year; well inside what a Duration holds.
+_LONGEST_FRESH_S = 365 * 24 * 3600
+# Deeper values are refused with a name before Python's own recursion limit ends the search for one.
+_DEEPEST = 200
+
+_CONTAINERS = (dict, list, tuple)
+
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """An answer as it travels. `not_modified`: it is the one that the hub holds, and `parameters_json` is empty."""
+
+    parameters_json: bytes
+    digest: str
+    not_modified: bool = False
+    fresh_for_s: float | None = None
+    notices: tuple[Notice, ...] = ()
+
+
+def encode_answer(returned: object, *, known_digest: str, max_bytes: int) -> Encoded:
+    """Return what the function returned, ready to travel.
+
+    Raises:
+        BrokenAnswer: it is no answer.
+        AnswerTooLarge: it has more than `max_bytes` bytes.
+    """
+    if isinstance(returned, Answer):
+        answer = returned
+        _check_remarks(answer)
+    else:
+        answer = Answer(parameters=returned)  # type: ignore[arg-type]  # checked below
+    if known_digest and answer.digest == known_digest:
+        return _not_modified(answer, known_digest)
+    parameters_json = encode_sets(answer.parameters)
+    if len(parameters_json) > max_bytes:
+        raise AnswerTooLarge(
+            f"the answer has {len(parameters_json)} bytes of JSON; the hub accepts {max_bytes}: return fewer or "
+            "smaller parameter sets, or raise the hub's limit"
+        )
+    digest = answer.digest or hashlib.blake2b(parameters_json, digest_size=16).hexdigest()
+    if digest == known_digest:
+        return _not_modified(answer, known_digest)
+    return Encoded(
+        parameters_json=parameters_json, digest=digest, fresh_for_s=answer.fresh_for_s, notices=answer.notices
+    )
+
+
+def check_parameters(sets: object) -> None:
+    """Check parameter sets before anybody asks for them, such as those of a file that was just read.
+
+    Raises:
+        BrokenAnswer: they could not be answered; the message names the set and the key.
+    """
+    encode_sets(sets)
+
+
+def encode_sets(sets: object) -> bytes:
+    """Return `sets` as one JSON array of non-empty objects, in UTF-8.
+
+    Raises:
+        BrokenAnswer: they are none; the message names the first place that is wrong.
+    """
+    if not isinstance(sets, list | tuple):
+        raise BrokenAnswer(f"the function returned {_kind(sets)}; it must return a list of dicts")
+    try:
+        encoded = _encode(sets).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BrokenAnswer(_first_fault(sets) or "the parameter sets are no JSON") from error
+    if not all(type(one) is dict and one for one in sets) or not _has_only_text_keys(sets):
+        fault = _first_fault(sets)
+        if fault:
+            raise BrokenAnswer(fault)
+    return encoded
+
+
+def _not_modified(answer: Answer, digest: str) -> Encoded:
+    return Encoded(
+        parameters_json=b"", digest=digest, not_modified=True, fresh_for_s=answer.fresh_for_s, notices=answer.notices
+    )
+
+
+def _has_only_text_keys(value: Any) -> bool:
+    """Tell whether no key below `value` is one that JSON would silently turn into text.
+
+    Runs on every answer: loops rather than generators, and no call for a value that holds no others.
+    """
+    if isinstance(value, dict):
+        for key in value:
+            if type(key) is not str:
+                return False
+        value = value.values()
+    for inner in value:  # noqa: SIM110 - `all` would make a generator for each dict and list.
+        if isinstance(inner, _CONTAINERS) and not _has_only_text_keys(inner):
+            return False
+    return True
+
+
+def _first_fault(sets: list[Any] | tuple[Any, ...]) -> str:
+    """Return where `sets` break the contract and how; empty when they do not."""
+    for index, one in enumerate(sets):
+        place = f"parameters[{index}]"
+        if not isinstance(one, dict):
+            return f"{place} is {_kind(one)}; a parameter set must be a dict"
+        if not one:
+            return f"{place} is empty; a parameter set must have a key"
+        fault = _fault_below(one, place, depth=0)
+        if fault:
+            return fault
+    return ""
+
+
+def _fault_below(value: Any, place: str, depth: int) -> str:
+    if depth > _DEEPEST:
+        return f"{place[:200]} is nested too deeply, or holds itself"
+    if isinstance(value, dict):
+        return _fault_in_dict(value, place, depth)
+    if isinstance(value, list | tuple):
+        faults = (_fault_below(inner, f"{place}[{index}]", depth + 1) for index, inner in enumerate(value))
+        return next(filter(None, faults), "")
+    return _fault_of(value, place)
+
+
+def _fault_in_dict(value: dict[Any, Any], place: str, depth: int) -> str:
+    for key, inner in value.items():
+        if not isinstance(key, str):
+            return f"{place} has a key that is {_kind(key)}; keys must be text"
+        if not _is_utf8(key):
+            return f"{place} has a key with a lone surrogate, which UTF-8 cannot hold"
+        step = f".{key}" if _PLAIN_KEY.match(key) else f"[{json.dumps(key, ensure_ascii=False)}]"
+        fault = _fault_below(inner, place + step, depth + 1)
+        if fault:
+            return fault
+    return ""
+
+
+def _fault_of(value: object, place: str) -> str:
+    """Return what is wrong with a value that holds no others."""
+    if isinstance(value, str):
+        return "" if _is_utf8(value) else f"{place} has a lone surrogate, which UTF-8 cannot hold"
+    if isinstance(value, float):
+        return "" if math.isfinite(value) else f"{place} is {float(value)!r}, which JSON does not have"
+    if value is None or isinstance(value, bool):
+        return ""
+    if isinstance(value, int):
+        return "" if _is_printable(value) else f"{place} is an integer with more digits than Python writes"
+    return f"{place} is {_kind(value)}, which JSON does not have; turn it into text or a number"
+
+
+def _check_remarks(answer: Answer) -> None:
+    """Check what an answer carries beside its parameter sets."""
+    digest = answer.digest
+    if not isinstance(digest, str) or not _is_utf8(digest) or len(digest.encode()) > _LONGEST_DIGEST_BYTES:
+        raise BrokenAnswer(f"the digest must be text of at most {_LONGEST_DIGEST_BYTES} bytes")
+    if answer.fresh_for_s is not None and not 0 <= answer.fresh_for_s <= _LONGEST_FRESH_S:
+        raise BrokenAnswer(f"fresh_for_s must be a number of seconds between 0 and {_LONGEST_FRESH_S}")
+    if not all(isinstance(notice, Notice) and isinstance(notice.text, str) for notice in answer.notices):
+        raise BrokenAnswer("notices must be a tuple of Notice")
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _is_printable(number: int) -> bool:
+    try:
+        int.__repr__(number)
+    except ValueError:
+        return False
+    return True
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"a value of type {type(value).__name__}"

@@ -1,0 +1,100 @@
+"""What goes wrong on a backend's side, as one tree.
+
+Pure values. The text of an error is meant for its reader: one line, no secret, the same text for the same fault.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AppSetHubError(Exception):
+    """The root of everything that this package raises by itself.
+
+    ```
+    AppSetHubError
+    ├── InvalidSettings          how the backend was started is wrong
+    └── QuestionFailed           a question has no answer
+        ├── InvalidInput         its input is wrong: 400 at the hub, with the message and the path
+        ├── NotReady             it cannot be answered yet: 503 at the hub, after one retry
+        ├── DeadlinePassed       the hub stopped waiting for it
+        ├── QuestionCancelled    nobody wants to know any more
+        └── BackendFault         anything else: 502 at the hub
+            └── BrokenAnswer     what the function returned is no answer
+                └── AnswerTooLarge
+    ```
+
+    Raise `InvalidInput` and `NotReady` from your function. The others are raised for you.
+    """
+
+
+class InvalidSettings(AppSetHubError, ValueError):
+    """A setting of the backend is missing or wrong; nothing was started."""
+
+
+class QuestionFailed(AppSetHubError):
+    """A question has no answer. `code` is the google.rpc.Code that the hub is told."""
+
+    code: ClassVar[int] = 2
+
+    @property
+    def message(self) -> str:
+        """What the hub is told, in one line that is valid UTF-8."""
+        return one_line(str(self))
+
+
+class InvalidInput(QuestionFailed):
+    """The input of the question is wrong, and asking again will not help.
+
+    `path` says where, as a JSON path into the input; it leads the message that the ApplicationSet's author reads.
+    """
+
+    code = 3
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(f"{path}: {message}" if path else message)
+        self.path = path
+
+
+class NotReady(QuestionFailed):
+    """The question cannot be answered yet: a cache is cold, or something behind the backend is away."""
+
+    code = 14
+
+
+class DeadlinePassed(QuestionFailed):
+    """The hub stopped waiting before the function returned."""
+
+    code = 4
+
+
+class QuestionCancelled(QuestionFailed):
+    """Nobody waits for the answer any more."""
+
+    code = 1
+
+
+class BackendFault(QuestionFailed):
+    """The function failed. Its own text stays in the backend's log, for it may hold secrets."""
+
+    code = 13
+
+
+class BrokenAnswer(BackendFault):
+    """What the function returned is no answer; the message names the set and the key."""
+
+
+class AnswerTooLarge(BrokenAnswer):
+    """The answer is larger than the hub accepts."""
+
+
+def one_line(text: str, longest: int = 1024) -> str:
+    """Return `text` as one line that any gRPC message can carry."""
+    line = " ".join(text.split())[:longest]
+    return line.encode("utf-8", "replace").decode("utf-8")
+
+
+def failure(code: int, message: str) -> QuestionFailed:
+    """Return the error of the tree that stands for `code`; the opposite of `QuestionFailed.code`."""
+    kinds: tuple[type[QuestionFailed], ...] = (InvalidInput, NotReady, DeadlinePassed, QuestionCancelled)
+    return next((kind for kind in kinds if kind.code == code), BackendFault)(message)

@@ -1,0 +1,201 @@
+"""Runs a backend: `serve` for scripts, `run` and `running` inside a program that has a loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import threading
+from typing import TYPE_CHECKING, Any, Protocol
+
+from appset_hub.addresses import Addresses, resolve_by_system
+from appset_hub.asking import Asker
+from appset_hub.channels import authorization
+from appset_hub.codec import backend_info
+from appset_hub.dialled import Dialled
+from appset_hub.lease import Lease
+from appset_hub.link import Attachments, Link
+from appset_hub.settings import DEFAULT_HUB, Backend, Connection, Pace, new_instance
+from appset_hub.v1 import registry_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from appset_hub.addresses import Companion, Resolve
+    from appset_hub.question import Function
+
+_log = logging.getLogger("appset_hub")
+
+
+def serve(  # noqa: PLR0913 - the one call of a script; each argument is a line of its documentation.
+    function: Function,
+    *,
+    name: str,
+    application_sets: Sequence[str] = (),
+    hub: str | None = None,
+    listen: str | None = None,
+    address: str | None = None,
+    token_file: str | Path | None = None,
+    ca_file: str | Path | None = None,
+    cert_file: str | Path | None = None,
+    key_file: str | Path | None = None,
+    client_ca_file: str | Path | None = None,
+    instance: str = "",
+    version: str = "",
+    input_schema: Mapping[str, Any] | None = None,
+    max_in_flight: int = 0,
+    grace_s: float = 25.0,
+    pace: Pace | None = None,
+) -> None:
+    """Serve `function` until SIGTERM or SIGINT, then finish what is in flight; a second signal ends it at once.
+
+    The arguments are those of `Backend` and `Connection`. Without `hub` and `listen`, the hub is looked for on this
+    machine.
+
+    Raises:
+        InvalidSettings: one of them is wrong; nothing was started.
+    """
+    backend = Backend(
+        function=function,
+        name=name,
+        application_sets=application_sets,
+        version=version,
+        instance=instance,
+        input_schema=input_schema,
+        max_in_flight=max_in_flight,
+    )
+    connection = Connection(
+        hub=DEFAULT_HUB if hub is None and listen is None else hub,
+        listen=listen,
+        address=address,
+        token_file=token_file,
+        ca_file=ca_file,
+        cert_file=cert_file,
+        key_file=key_file,
+        client_ca_file=client_ca_file,
+        grace_s=grace_s,
+        pace=pace or Pace(),
+    )
+    asyncio.run(run_until_signal(backend, connection))
+
+
+async def run_until_signal(backend: Backend, connection: Connection) -> None:
+    """Do what `serve` does, on the loop that is running."""
+    stop = asyncio.Event()
+    task = asyncio.current_task()
+    if threading.current_thread() is not threading.main_thread() or task is None:
+        await run(backend, connection, stop=stop)
+        return
+
+    def signalled() -> None:
+        if stop.is_set():
+            task.cancel()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signalled)
+    try:
+        await run(backend, connection, stop=stop)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def run(backend: Backend, connection: Connection, *, stop: asyncio.Event | None = None) -> None:
+    """Serve `backend` until `stop` is set, then leave in good order. Cancelled, it ends at once."""
+    async with running(backend, connection) as served:
+        await served.until(stop or asyncio.Event())
+
+
+class Presence(Protocol):
+    """One way of being there for the hub: attached, or dialled."""
+
+    async def run(self) -> None:
+        """Be there until `leave` is called and what is in flight is finished."""
+        ...
+
+    def leave(self) -> None:
+        """Ask for no more questions."""
+        ...
+
+
+class Running:
+    """A backend that is being served."""
+
+    def __init__(self, task: asyncio.Task[None], attachments: Attachments, listening: asyncio.Future[int]) -> None:
+        self._task = task
+        self._attachments = attachments
+        self._listening = listening
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Wait until `stop` is set, or the backend ended by a fault, which then leaves the block of `running`."""
+        await self._first(stop.wait())
+
+    async def attached(self) -> None:
+        """Wait until an attached backend has been attached to a hub for the first time."""
+        await self._first(self._attachments.first.wait())
+
+    async def port(self) -> int:
+        """Wait until a dialled backend listens; return its port."""
+        await self._first(asyncio.shield(self._listening))
+        return self._listening.result()
+
+    async def _first(self, awaitable: Awaitable[object]) -> None:
+        """Wait for `awaitable`, but no longer than the backend lives."""
+        waiting = asyncio.ensure_future(awaitable)
+        try:
+            await asyncio.wait([self._task, waiting], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if self._task.done():
+            self._task.result()
+
+
+@contextlib.asynccontextmanager
+async def running(
+    backend: Backend, connection: Connection, *, resolve: Resolve = resolve_by_system
+) -> AsyncIterator[Running]:
+    """Serve `backend` inside the block. At its end what is in flight is finished, within `connection.grace_s`.
+
+    An exception in the block ends everything at once. `resolve` finds the addresses behind the hub's name.
+
+    Raises:
+        InvalidSettings: the token cannot be read, or the backend cannot listen.
+    """
+    authorization(connection)
+    asker = Asker(backend.function, threads=backend.max_in_flight)
+    attachments = Attachments()
+    listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    info = backend_info(backend, backend.instance or new_instance())
+
+    def at_every_address(companion: Callable[[str], Companion]) -> Addresses:
+        resolve_s = connection.pace.resolve_s
+        return Addresses(connection.hub or "", resolve_s=resolve_s, companion=companion, resolve=resolve)
+
+    def link(target: str) -> Link:
+        return Link(target, connection=connection, asker=asker, info=info, attachments=attachments)
+
+    def lease(target: str) -> Lease:
+        registration = registry_pb2.RegisterRequest(backend=info, address=connection.address or "")
+        return Lease(target, connection=connection, registration=registration)
+
+    presence: Presence
+    if connection.attached:
+        presence = at_every_address(link)
+    else:
+        leases = at_every_address(lease) if connection.hub is not None else None
+        presence = Dialled(asker, connection, leases=leases, listening=listening)
+    task = asyncio.create_task(presence.run())
+    try:
+        yield Running(task, attachments, listening)
+        presence.leave()
+        await asyncio.wait([task], timeout=connection.grace_s)
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        asker.close()
+    if not task.cancelled():
+        task.result()

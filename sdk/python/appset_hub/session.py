@@ -1,0 +1,223 @@
+"""One attached stream, from its greeting to its end.
+
+Questions come in batches and each becomes a task; whatever is answered when the writer wakes goes out as one message.
+Who opens streams, and when, is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from appset_hub.codec import take_answers, time_left_s, to_question
+from appset_hub.errors import DeadlinePassed, QuestionCancelled, QuestionFailed
+from appset_hub.settings import MAX_ANSWER_BYTES
+from appset_hub.v1 import registry_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appset_hub.asking import Asker
+    from appset_hub.codec import Outcome
+
+_log = logging.getLogger("appset_hub")
+
+_FOR_EVER = float("inf")
+
+_LINGER_S = 0.2
+"""How long a leaving session stays for questions that crossed its farewell on the wire."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a stream ended. `code` is that of gRPC."""
+
+    code: grpc.StatusCode
+    details: str
+
+
+@dataclass(slots=True, kw_only=True)
+class _Asked:
+    """A question in flight."""
+
+    task: asyncio.Task[None]
+    timer: asyncio.TimerHandle | None
+
+
+class Session:
+    """The backend's side of one `Attach` stream.
+
+    `closing` is set as soon as the stream brings no more questions: it was drained, has ended, or never began.
+    """
+
+    def __init__(
+        self,
+        call: grpc.aio.StreamStreamCall[Any, Any],
+        asker: Asker,
+        *,
+        welcome_s: float,
+        on_welcome: Callable[[Session], None],
+    ) -> None:
+        self._call = call
+        self._asker = asker
+        self._welcome_s = welcome_s
+        self._on_welcome = on_welcome
+        self._max_answer_bytes = MAX_ANSWER_BYTES
+        self._asked: dict[int, _Asked] = {}
+        self._given_up: set[asyncio.Task[None]] = set()
+        self._outbox: deque[tuple[int, Outcome]] = deque()
+        self._wake = asyncio.Event()
+        self._leaving = False
+        self.closing = asyncio.Event()
+        self.ending: Ending | None = None
+        self.hub_instance = ""
+
+    async def run(self, hello: registry_pb2.BackendInfo) -> None:
+        """Greet the hub and answer its questions until the stream ends; `ending` then says how it did."""
+        try:
+            self.ending = await self._converse(hello)
+        finally:
+            self.closing.set()
+            self._call.cancel()
+            await self._abandon()
+
+    async def _converse(self, hello: registry_pb2.BackendInfo) -> Ending:
+        try:
+            if not await self._greet(hello):
+                return Ending(code=grpc.StatusCode.UNKNOWN, details="the hub's first message is no welcome")
+            await self._serve()
+        except grpc.aio.AioRpcError as error:
+            return Ending(code=error.code(), details=error.details() or "")
+        except TimeoutError:
+            return Ending(code=grpc.StatusCode.DEADLINE_EXCEEDED, details="the hub does not answer the greeting")
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # gRPC speaks so of a stream that the other side cancelled.
+            return Ending(code=grpc.StatusCode.CANCELLED, details="the stream was cancelled")
+        return Ending(code=grpc.StatusCode.OK, details="the hub ended the stream")
+
+    def leave(self) -> None:
+        """Ask for no more questions, finish those in flight, then end the stream."""
+        self._leaving = True
+        self.closing.set()
+        self._wake.set()
+
+    async def _greet(self, hello: registry_pb2.BackendInfo) -> bool:
+        """Say hello; tell whether the hub's first message was its welcome."""
+        async with asyncio.timeout(self._welcome_s):
+            await self._call.write(registry_pb2.AttachRequest(hello=registry_pb2.Hello(backend=hello)))
+            message = await self._call.read()
+        if not isinstance(message, registry_pb2.AttachResponse) or not message.HasField("welcome"):
+            return False
+        self.hub_instance = message.welcome.hub_instance
+        self._max_answer_bytes = message.welcome.max_answer_bytes or MAX_ANSWER_BYTES
+        self._on_welcome(self)
+        return True
+
+    async def _serve(self) -> None:
+        writer = asyncio.create_task(self._write())
+        try:
+            await self._read()
+        finally:
+            writer.cancel()
+            await asyncio.wait([writer])
+
+    async def _read(self) -> None:
+        while True:
+            message = await self._call.read()
+            if not isinstance(message, registry_pb2.AttachResponse):  # the end of the stream
+                return
+            kind = message.WhichOneof("kind")
+            if kind == "questions":
+                for question in message.questions.questions:
+                    self._take(question)
+            elif kind == "cancels":
+                for question_id in message.cancels.question_ids:
+                    self._give_up(question_id, QuestionCancelled("nobody waits for this question any more"))
+            elif kind == "drain":
+                self.closing.set()
+
+    def _take(self, question: registry_pb2.Question) -> None:
+        """Start on one question. It is in flight before its task runs, and leaves with its one outcome."""
+        left_s = time_left_s(question)
+        loop = asyncio.get_running_loop()
+        timer = None
+        if left_s != _FOR_EVER:
+            timer = loop.call_later(left_s, self._give_up, question.id, DeadlinePassed("the hub stopped waiting"))
+        self._asked[question.id] = _Asked(task=loop.create_task(self._answer(question, left_s)), timer=timer)
+
+    async def _answer(self, wire: registry_pb2.Question, left_s: float) -> None:
+        outcome: Outcome
+        try:
+            question = to_question(wire.request, time_left_s=left_s, traceparent=wire.traceparent)
+            outcome = await self._asker.ask(
+                question, known_digest=wire.request.known_digest, max_bytes=self._max_answer_bytes
+            )
+        except QuestionFailed as failed:
+            outcome = failed
+        self._settle(wire.id, outcome)
+
+    def _settle(self, question_id: int, outcome: Outcome) -> _Asked | None:
+        """Put down the outcome of a question, unless it has one."""
+        asked = self._asked.pop(question_id, None)
+        if asked is None:
+            return None
+        if asked.timer is not None:
+            asked.timer.cancel()
+        self._outbox.append((question_id, outcome))
+        self._wake.set()
+        return asked
+
+    def _give_up(self, question_id: int, reason: QuestionFailed) -> None:
+        """End a question from outside: its outcome is `reason`, whatever its function still does."""
+        asked = self._settle(question_id, reason)
+        if asked is not None:
+            self._given_up.add(asked.task)
+            asked.task.add_done_callback(self._given_up.discard)
+            asked.task.cancel()
+
+    async def _write(self) -> None:
+        """Write what is answered; when leaving, say so first and half-close when all is answered."""
+        # A broken stream is reported by the reader.
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            said_leaving = False
+            while True:
+                if self._leaving and not said_leaving:
+                    said_leaving = True
+                    await self._call.write(registry_pb2.AttachRequest(leaving=registry_pb2.Leaving()))
+                if self._outbox:
+                    await self._call.write(take_answers(self._outbox))
+                elif not await self._more_to_write(said_leaving=said_leaving):
+                    await self._call.done_writing()
+                    return
+
+    async def _more_to_write(self, *, said_leaving: bool) -> bool:
+        """Wait until there is something to write; False when a session that leaves has nothing left."""
+        self._wake.clear()
+        idle = said_leaving and not self._asked
+        try:
+            async with asyncio.timeout(_LINGER_S if idle else None):
+                await self._wake.wait()
+        except TimeoutError:
+            return bool(self._asked)
+        return True
+
+    async def _abandon(self) -> None:
+        """Cancel what is in flight: nobody can be told any more."""
+        tasks = {one.task for one in self._asked.values()} | self._given_up
+        for one in self._asked.values():
+            if one.timer is not None:
+                one.timer.cancel()
+        self._asked.clear()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)

@@ -1,0 +1,122 @@
+"""What may leave a backend, and what is refused with its place."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import enum
+import json
+from typing import Any
+
+import pytest
+from appset_hub import Answer, AnswerTooLarge, BrokenAnswer, Notice, check_parameters
+from appset_hub.encoding import encode_answer
+
+LIMIT = 1024 * 1024
+
+
+def circle() -> dict[str, Any]:
+    ring: dict[str, Any] = {}
+    ring["ring"] = ring
+    return ring
+
+
+class Colour(enum.StrEnum):
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        pytest.param(None, "the function returned None; it must return a list of dicts", id="nothing"),
+        pytest.param(
+            {"a": 1}, "the function returned a value of type dict; it must return a list of dicts", id="a dict"
+        ),
+        pytest.param("ab", "the function returned a value of type str; it must return a list of dicts", id="text"),
+        pytest.param(iter([]), "list_iterator", id="an iterator"),
+        pytest.param([{"a": 1}, None], "parameters[1] is None; a parameter set must be a dict", id="a null set"),
+        pytest.param(
+            [["a"]], "parameters[0] is a value of type list; a parameter set must be a dict", id="a list as set"
+        ),
+        pytest.param([{"a": 1}, {}], "parameters[1] is empty; a parameter set must have a key", id="an empty set"),
+        pytest.param([{"a": [0, float("nan")]}], "parameters[0].a[1] is nan, which JSON does not have", id="NaN"),
+        pytest.param([{"a": float("-inf")}], "parameters[0].a is -inf, which JSON does not have", id="infinity"),
+        pytest.param([{1: "a"}], "parameters[0] has a key that is a value of type int; keys must", id="an int key"),
+        pytest.param([{"a": [{None: 1}]}], "parameters[0].a[0] has a key that is None; keys must", id="null key"),
+        pytest.param([{"a": b"x"}], "parameters[0].a is a value of type bytes, which JSON does not have", id="bytes"),
+        pytest.param([{"a b": dt.date(2026, 1, 1)}], 'parameters[0]["a b"] is a value of type date', id="a date"),
+        pytest.param([{"a": decimal.Decimal(1)}], "parameters[0].a is a value of type Decimal", id="a decimal"),
+        pytest.param([{"a": {"b"}}], "parameters[0].a is a value of type set", id="a Python set"),
+        pytest.param([{"a": "\ud800"}], "parameters[0].a has a lone surrogate", id="a lone surrogate"),
+        pytest.param([{"\udfff": 1}], "parameters[0] has a key with a lone surrogate", id="a lone surrogate in a key"),
+        pytest.param([{"a": 10**5000}], "parameters[0].a is an integer with more digits", id="too many digits"),
+        pytest.param([circle()], "is nested too deeply, or holds itself", id="a circle"),
+    ],
+)
+def test_what_is_no_answer_is_refused_with_its_place(sets: object, message: str) -> None:
+    with pytest.raises(BrokenAnswer) as caught:
+        check_parameters(sets)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("sets", "encoded"),
+    [
+        pytest.param([], b"[]", id="none"),
+        pytest.param(({"a": 1},), b'[{"a":1}]', id="a tuple of sets"),
+        pytest.param([{"a": 10**30}], b'[{"a":1000000000000000000000000000000}]', id="an integer of any size"),
+        pytest.param([{"a": "é\U0001f600"}], '[{"a":"é\U0001f600"}]'.encode(), id="text outside ASCII"),
+        pytest.param([{Colour.RED: Colour.RED}], b'[{"red":"red"}]', id="text by another name"),
+        pytest.param([{"a": (1, [None, True, 1.5])}], b'[{"a":[1,[null,true,1.5]]}]', id="nested"),
+        pytest.param([{"": {}}], b'[{"":{}}]', id="empty key and value"),
+    ],
+)
+def test_what_json_can_hold_leaves_exactly(sets: Any, encoded: bytes) -> None:
+    assert encode_answer(sets, known_digest="", max_bytes=LIMIT).parameters_json == encoded
+
+
+def test_an_answer_without_a_digest_gets_one_from_its_bytes() -> None:
+    one, same, other = (encode_answer(sets, known_digest="", max_bytes=LIMIT) for sets in ([{"a": 1}], [{"a": 1}], []))
+    assert one.digest == same.digest
+    assert one.digest != other.digest
+
+
+def test_an_answer_that_the_hub_holds_is_not_sent_again() -> None:
+    held = encode_answer([{"a": 1}], known_digest="", max_bytes=LIMIT)
+    again = encode_answer(Answer(parameters=[{"a": 1}], fresh_for_s=5), known_digest=held.digest, max_bytes=LIMIT)
+    assert (again.not_modified, again.parameters_json, again.fresh_for_s) == (True, b"", 5)
+
+
+def test_a_changed_answer_is_sent_in_full() -> None:
+    held = encode_answer([{"a": 1}], known_digest="", max_bytes=LIMIT)
+    changed = encode_answer([{"a": 2}], known_digest=held.digest, max_bytes=LIMIT)
+    assert (changed.not_modified, json.loads(changed.parameters_json)) == (False, [{"a": 2}])
+
+
+def test_the_digest_of_the_function_counts() -> None:
+    answer = Answer(parameters=[{"a": 1}], digest="v7")
+    assert encode_answer(answer, known_digest="", max_bytes=LIMIT).digest == "v7"
+    assert encode_answer(answer, known_digest="v7", max_bytes=LIMIT).not_modified
+
+
+def test_an_answer_over_the_limit_is_refused_with_both_numbers() -> None:
+    with pytest.raises(AnswerTooLarge, match="the answer has 114 bytes of JSON; the hub accepts 100"):
+        encode_answer([{"key": "x" * 102}], known_digest="", max_bytes=100)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(Answer(parameters=[], digest="x" * 129), id="a long digest"),
+        pytest.param(Answer(parameters=[], digest="\ud800"), id="a digest that is no text"),
+        pytest.param(Answer(parameters=[], fresh_for_s=-1), id="fresh for less than nothing"),
+        pytest.param(Answer(parameters=[], fresh_for_s=float("nan")), id="fresh for no number"),
+        pytest.param(Answer(parameters=[], fresh_for_s=1e20), id="fresh for ever"),
+        pytest.param(Answer(parameters=[], notices=("text",)), id="a notice that is none"),  # type: ignore[arg-type]  # the mistake under test
+        pytest.param(Answer(parameters=[], notices=(Notice(text=1),)), id="a notice without text"),  # type: ignore[arg-type]  # as above
+    ],
+)
+def test_a_remark_that_cannot_travel_is_refused(answer: Answer) -> None:
+    with pytest.raises(BrokenAnswer):
+        encode_answer(answer, known_digest="", max_bytes=LIMIT)
