@@ -256,7 +256,7 @@ class _Examiner:
                 f"{self._limits.max_depth} levels"
             )
         self._nested = True
-        if type(value) is list:
+        if isinstance(value, list):
             for position, inner in enumerate(value):
                 self._examine_value(index, f"{path}.{position}", inner, depth)
             return

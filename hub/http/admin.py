@@ -6,6 +6,7 @@ caller on this machine.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,6 +16,7 @@ from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
 from hub.core.errors import HubError, InternalError, InvalidRequest, MethodNotAllowed, NotAllowed, UnknownPath
+from hub.core.events import InternalFault
 from hub.core.tokens import authenticate
 from hub.http import reply
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from hub.core.tokens import TokenRing
     from hub.http.getparams import RequestIds
     from hub.service.overview import Overview
+    from hub.service.ports import Events
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -70,6 +73,7 @@ class Admin:
         readiness: Readiness,
         tokens: TokenRing[str],
         request_ids: RequestIds,
+        events: Events,
     ) -> None:
         self._overview = overview
         self._membership = membership
@@ -78,6 +82,7 @@ class Admin:
         self._readiness = readiness
         self._tokens = tokens
         self._request_ids = request_ids
+        self._events = events
 
     def replace_tokens(self, tokens: TokenRing[str]) -> None:
         """Take new admin tokens."""
@@ -108,13 +113,15 @@ class Admin:
         except HubError as error:
             return reply.refused(error, self._request_ids.next())
         except web.HTTPMethodNotAllowed as error:
-            refusal = MethodNotAllowed("this path does not take this method")
-            return reply.refused(refusal, self._request_ids.next(), allow=", ".join(sorted(error.allowed_methods)))
+            allow = ", ".join(sorted(error.allowed_methods))
+            not_allowed = MethodNotAllowed("this path does not take this method")
+            return reply.refused(not_allowed, self._request_ids.next(), allow=allow)
         except web.HTTPException:
             return reply.refused(UnknownPath("there is no such path on the admin port"), self._request_ids.next())
-        except Exception as error:
-            refusal = InternalError(f"the hub failed: {type(error).__name__}")
-            return reply.refused(refusal, self._request_ids.next())
+        except Exception:  # noqa: BLE001 - whatever went wrong, the operator reads JSON, and the log says the rest.
+            request_id = self._request_ids.next()
+            self._events.emit(InternalFault(where="admin", request_id=request_id, traceback=traceback.format_exc()))
+            return reply.refused(InternalError("the hub failed; its log says why"), request_id)
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:

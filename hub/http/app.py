@@ -94,8 +94,8 @@ class _Connection(RequestHandler):
         self,
         request: BaseRequest,
         status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
+        exc: BaseException | None = None,  # noqa: ARG002 - aiohttp's signature; its text would show the caller's bytes.
+        message: str | None = None,  # noqa: ARG002 - as above.
     ) -> web.StreamResponse:
         if request.writer.output_size > 0:
             raise ConnectionError("a response was begun already; cutting it short is an error to Argo CD, and so safe")

@@ -104,7 +104,8 @@ class Session:
         self._waiting.clear()
 
     async def _read(self, context: Context, peer: Peer) -> None:
-        while (message := await context.read()) is not grpc.aio.EOF:
+        end: Any = grpc.aio.EOF
+        while (message := await context.read()) is not end:
             match message.WhichOneof("kind"):
                 case "answers":
                     self._settle(message.answers.answers)

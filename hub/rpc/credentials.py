@@ -41,6 +41,10 @@ class Credentials:
             ((token, one.backend) for one in self._access.values() for token in one.tokens), self._key
         )
 
+    def knows(self, backend: str) -> bool:
+        """Whether the configuration has this backend."""
+        return backend in self._access
+
     def check(self, backend: str, authorization: str | None, names: Sequence[str]) -> None:
         """Check that a caller is the backend that it says it is.
 

@@ -40,7 +40,9 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         self._hub_instance = hub_instance
         self._max_answer_bytes = max_answer_bytes
 
-    async def Attach(self, _: Any, context: Any) -> None:  # noqa: N802 - the contract's name
+    async def Attach(  # type: ignore[override]  # noqa: N802 - reads and writes on the context, as gRPC allows.
+        self, _: Any, context: Any
+    ) -> None:
         """Carry one attached instance's stream."""
         hello: Any = await context.read()
         if hello is grpc.aio.EOF or hello.WhichOneof("kind") != "hello":
@@ -101,7 +103,8 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         self._credentials.check(backend, metadata.get("authorization"), certificate_names(context.auth_context() or {}))
 
     async def _abort(self, context: Any, backend: str, error: RegistrationError) -> None:
-        self._events.emit(RegistrationRefused(backend=backend, code=error.code, detail=str(error)))
+        known = backend if self._credentials.knows(backend) else ""
+        self._events.emit(RegistrationRefused(backend=known, code=error.code, detail=str(error)))
         await context.abort(grpc.StatusCode[error.code], str(error))
 
 

@@ -39,7 +39,7 @@ class ServerTls:
         """For the server; with a client CA every caller must have a certificate of it."""
         return grpc.dynamic_ssl_server_credentials(
             self._configuration(),
-            self._changed,
+            self._changed,  # type: ignore[arg-type]  # None says "unchanged"; the published types miss it.
             require_client_authentication=self._last[2] is not None,
         )
 

@@ -125,8 +125,7 @@ class Membership:
         wanted = {(grant.backend, grant.configured_address) for grant in grants if grant.configured_address}
         known = {grant.backend for grant in grants}
         for instance in list(self._directory):
-            address = (instance.info.name, instance.address)
-            if instance.kind == "configured" and address not in wanted:
+            if instance.kind == "configured" and (instance.info.name, instance.address) not in wanted:
                 self.leave(instance, "no longer configured")
             elif instance.info.name not in known:
                 self.leave(instance, "backend no longer configured")

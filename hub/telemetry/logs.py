@@ -42,6 +42,6 @@ def _render_json(_: Any, __: str, event: dict[str, Any]) -> str:
 
 
 def _quieten_libraries() -> None:
-    # Their warnings are ours to say, as events; what they add for a bad request is a stack trace and the caller's bytes.
+    # Their warnings are ours to say, as events; for a bad request they would add a trace and the caller's bytes.
     for name in ("aiohttp.server", "asyncio", "grpc", "watchfiles"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

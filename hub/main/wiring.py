@@ -1,32 +1,32 @@
-"""The one place of wiring: builds every part, starts and stops them in order, and carries a new configuration to them."""
+"""The one place of wiring.
+
+Builds every part, opens and closes them in order, and carries a new configuration to them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-import signal
-import ssl
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import grpc
-import watchfiles
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from hub import __version__
-from hub.config.load import load
-from hub.config.mistakes import ConfigurationError
 from hub.core.clients import Client
 from hub.core.directory import Directory, Grant
-from hub.core.events import ConfigurationReloaded, HubStarted, HubStopping
+from hub.core.events import HubStarted
 from hub.core.tokens import TokenRing
 from hub.http.admin import Admin, Readiness
 from hub.http.admission import Admission
 from hub.http.app import App, HttpServer
 from hub.http.auth import Authentication
 from hub.http.getparams import GetParams, RequestIds
+from hub.main.certificates import Certificates, load_certificates, server_context
+from hub.main.tasks import stop
 from hub.rpc.credentials import BackendAccess, Credentials
 from hub.rpc.dial import ChannelDialler, DialSecurity
 from hub.rpc.register import Registry
@@ -45,11 +45,12 @@ from hub.telemetry.metrics import Metrics, SnapshotCollector
 from hub.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable
     from types import TracebackType
 
-    from hub.config.load import Source
-    from hub.core.settings import Address, BackendSettings, Settings, TlsFiles
-    from hub.service.ports import Link
+    from hub.core.settings import Address, BackendSettings, Settings
+    from hub.service.ports import Link, Store
 
 _BACKLOG = 1024
 _KEY_BYTES = 32
@@ -109,7 +110,7 @@ class Hub:
 
     async def _open_services(self, stack: AsyncExitStack) -> None:
         settings, clock, limits = self._settings, self._clock, self._settings.limits
-        store = await stack.enter_async_context(_store(settings.store))
+        store: Store = await stack.enter_async_context(_store(settings.store))
         grants = [one.grant for one in settings.backends]
         directory: Directory[Link] = Directory(
             grants, await stored_claims(store), lasting=store.lasting, others=_dev_grant if settings.dev else None
@@ -142,7 +143,7 @@ class Hub:
         self._overview = Overview(directory, self._routing)
         self.membership.configure(grants)
         self._set_routes(settings)
-        stack.push_async_callback(_stop, asyncio.ensure_future(self.membership.expire()))
+        stack.push_async_callback(stop, asyncio.ensure_future(self.membership.expire()))
 
     def _set_routes(self, settings: Settings) -> None:
         self._routing.set_routes(
@@ -160,7 +161,7 @@ class Hub:
             hub_instance=f"{secrets.token_hex(4)}",
             max_answer_bytes=settings.limits.answer.max_bytes,
         )
-        self._grpc_certificates = _Certificates(settings.grpc_tls)
+        self._grpc_certificates = Certificates(settings.grpc_tls)
         address = settings.listen.grpc
         self.rpc = await stack.enter_async_context(
             RpcServer(
@@ -190,7 +191,7 @@ class Hub:
         self._app = App(
             getparams=getparams, admission=self._admission, request_ids=self._request_ids, events=self.telemetry
         )
-        self._http_tls = _server_context(settings.http_tls)
+        self._http_tls = server_context(settings.http_tls)
         server = HttpServer(self._app, max_body_bytes=limits.max_body_bytes, keepalive_s=limits.keepalive_s)
         self._http_runner = web.ServerRunner(server, shutdown_timeout=settings.drain.timeout_s)
         self.http_port = await _listen(stack, self._http_runner, settings.listen.http, self._http_tls)
@@ -198,7 +199,7 @@ class Hub:
     async def _open_admin(self, stack: AsyncExitStack) -> None:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
-        self._registry.register(SnapshotCollector(self))
+        self._registry.register(SnapshotCollector(_Snapshot(self._overview, self._admission, self._remembered)))
         self.readiness = Readiness()
         self._admin = Admin(
             overview=self._overview,
@@ -208,21 +209,10 @@ class Hub:
             readiness=self.readiness,
             tokens=_admin_ring(self._settings, self._key),
             request_ids=self._request_ids,
+            events=self.telemetry,
         )
         runner = web.AppRunner(self._admin.app(), access_log=None)
         self.admin_port = await _listen(stack, runner, self._settings.listen.admin, None)
-
-    def instances(self) -> object:
-        """For the metrics: backend, state, and how many instances are in it."""
-        return self._overview.instances()
-
-    def requests_in_flight(self) -> int:
-        """For the metrics."""
-        return self._admission.in_flight
-
-    def remembered(self) -> tuple[int, int]:
-        """For the metrics: checked answers that are kept, and their bytes."""
-        return self._remembered.entries, self._remembered.size_bytes
 
     def apply(self, settings: Settings) -> tuple[str, ...]:
         """Take a new configuration, without a lost request; returns the settings that need a restart."""
@@ -234,7 +224,7 @@ class Hub:
         self._admin.replace_tokens(_admin_ring(settings, self._key))
         self._grpc_certificates.files = settings.grpc_tls
         if self._http_tls is not None and settings.http_tls is not None:
-            _load_certificates(self._http_tls, settings.http_tls)
+            load_certificates(self._http_tls, settings.http_tls)
         return tuple(name for name in _FIXED if getattr(settings, name) != getattr(self._settings, name))
 
     async def drain(self, delay_s: float) -> None:
@@ -248,6 +238,24 @@ class Hub:
         self.membership.close()
 
 
+class _Snapshot:
+    """What the metrics count when somebody scrapes."""
+
+    def __init__(self, overview: Overview, admission: Admission, remembered: RememberedAnswers) -> None:
+        self._overview = overview
+        self._admission = admission
+        self._remembered = remembered
+
+    def instances(self) -> Iterable[tuple[str, str, int]]:
+        return self._overview.instances()
+
+    def requests_in_flight(self) -> int:
+        return self._admission.in_flight
+
+    def remembered(self) -> tuple[int, int]:
+        return self._remembered.entries, self._remembered.size_bytes
+
+
 async def _listen(stack: AsyncExitStack, runner: web.BaseRunner, address: Address, tls: ssl.SSLContext | None) -> int:
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
@@ -258,12 +266,6 @@ async def _listen(stack: AsyncExitStack, runner: web.BaseRunner, address: Addres
         raise CannotListen(f"cannot listen for HTTP on {address}: {error.strerror}") from error
     port: int = runner.addresses[0][1]
     return port
-
-
-async def _stop(task: asyncio.Future[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
 
 
 def _store(url: str) -> MemoryStore | SqliteStore:
@@ -294,129 +296,3 @@ def _dial_security_of(backend: BackendSettings) -> DialSecurity:
     if backend.call_tls:
         credentials = grpc.ssl_channel_credentials(backend.call_ca, backend.call_key, backend.call_certificate)
     return DialSecurity(credentials=credentials, server_name=backend.call_server_name, token=backend.call_token)
-
-
-class _Certificates:
-    """The files of a port's certificate, as the configuration of this moment names them."""
-
-    def __init__(self, files: TlsFiles | None) -> None:
-        self.files = files
-
-    def load(self) -> tuple[bytes, bytes, bytes | None]:
-        files = self.files
-        assert files is not None  # noqa: S101 - only a server with TLS asks.
-        client_ca = Path(files.client_ca).read_bytes() if files.client_ca else None
-        return Path(files.key).read_bytes(), Path(files.certificate).read_bytes(), client_ca
-
-
-def _server_context(files: TlsFiles | None) -> ssl.SSLContext | None:
-    if files is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    _load_certificates(context, files)
-    return context
-
-
-def _load_certificates(context: ssl.SSLContext, files: TlsFiles) -> None:
-    context.load_cert_chain(files.certificate, files.key)
-    if files.client_ca:
-        context.load_verify_locations(files.client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED
-
-
-class Reloader:
-    """Reads the configuration again when one of its files changes, or when it is told to."""
-
-    def __init__(self, hub: Hub, source: Source, settings: Settings) -> None:
-        self._hub = hub
-        self._source = source
-        self._watched = settings.watched
-        self._contents = _contents(settings.watched)
-        self._again = asyncio.Event()
-
-    def reload(self) -> None:
-        """Read it again, changed or not."""
-        self._contents = {}
-        self._again.set()
-
-    async def run(self) -> None:
-        """Watch until cancelled."""
-        while True:
-            self._again.clear()
-            watching = asyncio.ensure_future(self._changed())
-            told = asyncio.ensure_future(self._again.wait())
-            try:
-                await asyncio.wait((watching, told), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in (watching, told):
-                    await _stop(task)
-            self._read()
-
-    async def _changed(self) -> None:
-        # Folders, not files: Kubernetes swaps a link beside them when it updates a Secret or a ConfigMap.
-        folders = {str(Path(path).resolve().parent) for path in self._watched} | {
-            str(Path(path).parent.absolute()) for path in self._watched
-        }
-        if not folders:
-            await asyncio.Event().wait()
-        async for _ in watchfiles.awatch(*folders, watch_filter=None, recursive=False):
-            if _contents(self._watched) != self._contents:
-                return
-
-    def _read(self) -> None:
-        self._contents = _contents(self._watched)
-        try:
-            settings = load(self._source)
-        except ConfigurationError as error:
-            self._hub.telemetry.emit(ConfigurationReloaded(problem=str(error).replace("\n", "; ")))
-            return
-        self._watched = settings.watched
-        self._contents = _contents(settings.watched)
-        self._hub.telemetry.emit(ConfigurationReloaded(needs_restart=self._hub.apply(settings)))
-
-
-def _contents(paths: tuple[str, ...]) -> dict[str, bytes | None]:
-    return {path: _content(Path(path)) for path in paths}
-
-
-def _content(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
-
-
-async def serve(source: Source, settings: Settings) -> None:
-    """Run a hub until SIGTERM or SIGINT.
-
-    Raises:
-        CannotListen: a port is taken.
-        CannotOpenStore: the store's file cannot be used.
-    """
-    loop = asyncio.get_running_loop()
-    stopping: asyncio.Future[signal.Signals] = loop.create_future()
-
-    def stop(received: signal.Signals) -> None:
-        if stopping.done():
-            # Asked twice: somebody does not want to wait.
-            raise SystemExit(128 + received)
-        stopping.set_result(received)
-
-    async with Hub(settings) as hub:
-        reloader = Reloader(hub, source, settings)
-        loop.add_signal_handler(signal.SIGHUP, reloader.reload)
-        for one in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(one, stop, one)
-        watching = asyncio.ensure_future(reloader.run())
-        received = await stopping
-        await _stop(watching)
-        hub.telemetry.emit(HubStopping(signal=received.name))
-        # Ctrl-C is a person who waits; SIGTERM is a platform that moves callers elsewhere meanwhile.
-        await hub.drain(settings.drain.delay_s if received is signal.SIGTERM else 0.0)
-
-
-def run(source: Source, settings: Settings) -> None:
-    """Run a hub in this process until it is told to stop."""
-    import uvloop  # noqa: PLC0415 - only this needs it: commands that ask a running hub start faster without.
-
-    uvloop.run(serve(source, settings))
