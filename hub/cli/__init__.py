@@ -11,6 +11,8 @@ import click
 from hub import __version__
 from hub.cli.calling import call
 from hub.cli.configuring import config
+from hub.cli.deciding import accept, audit, held, history, reject
+from hub.cli.manifests import argocd
 from hub.cli.operating import backends, explain, routes
 from hub.cli.serving import serve
 
@@ -21,5 +23,5 @@ def main() -> None:
     """One baseUrl for all ApplicationSet plugins of an Argo CD."""
 
 
-for command in (serve, config, call, explain, routes, backends):
+for command in (serve, config, call, explain, routes, backends, argocd, held, accept, reject, audit, history):
     main.add_command(command)

@@ -36,9 +36,9 @@ class Operator(msgspec.Struct, frozen=True):
         """Read from the admin API."""
         return ask(self.url + path, token=self.token)
 
-    def post(self, path: str) -> Any:
+    def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """Change something."""
-        return ask(self.url + path, token=self.token, method="POST")
+        return ask(self.url + path, body=body, token=self.token, method="POST")
 
 
 def operator_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"
+PERCENT_PATTERN = r"^(100|[0-9]{1,2}(\.[0-9]+)?)%$"
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"  # A DNS-1123 label.
 
 Duration = Annotated[str, Meta(pattern=DURATION_PATTERN, examples=["500ms", "25s", "30m"])]
@@ -135,6 +136,50 @@ class Merge(_Entry, frozen=True, kw_only=True):
     merge: MergeOn
 
 
+class ReleaseAfter(_Entry, frozen=True, kw_only=True):
+    """Release without an operator."""
+
+    after: Annotated[
+        Duration, Meta(description="A held answer is accepted when equal answers have been given for this long.")
+    ]
+
+
+class Guard(_Entry, frozen=True, kw_only=True):
+    """When an answer is held, because too many of the sets that were there before are missing."""
+
+    mode: Annotated[
+        Literal["enforce", "observe", "off"],
+        Meta(description="`enforce` holds, with a 409. `observe` only counts and logs. `off` does not look."),
+    ] = "enforce"
+    max_drop: Annotated[
+        str,
+        Meta(
+            pattern=PERCENT_PATTERN,
+            description="Held is what loses more than this part of the last accepted answer's sets …",
+        ),
+    ] = "50%"
+    min_sets: Annotated[Count, Meta(description="… and at least so many of them.")] = 5
+    release: Annotated[
+        Literal["manual"] | ReleaseAfter,
+        Meta(description="`manual`: an operator accepts. `{after: 30m}`: equal answers for so long are accepted."),
+    ] = "manual"
+
+
+class StaleIfError(_Entry, frozen=True, kw_only=True):
+    """The last accepted answer instead of an error."""
+
+    max_age: Annotated[Duration, Meta(description="No older than this.")]
+
+
+class Cache(_Entry, frozen=True, kw_only=True):
+    """How long an accepted answer is given again without asking."""
+
+    fresh: Annotated[Duration, Meta(description="For a backend that does not say how long its answers are fresh.")] = (
+        "0s"
+    )
+    max: Annotated[Duration, Meta(description="What a backend says is never taken for more than this.")] = "1m"
+
+
 class Route(_Entry, frozen=True, kw_only=True):
     """Which backends answer a name, and how. The first route that matches is taken."""
 
@@ -160,7 +205,28 @@ class Route(_Entry, frozen=True, kw_only=True):
     required_keys: Annotated[
         list[Key], Meta(description="Keys that every set must have; an answer that lacks one is a 502.")
     ] = []
-    unique_by: Annotated[list[Key], Meta(description="No two sets may have equal values under these keys.")] = []
+    unique_by: Annotated[
+        list[Key],
+        Meta(
+            description="No two sets may have equal values under these keys. They also tell the guard which set is "
+            "which; without them a set is another one as soon as anything in it changes."
+        ),
+    ] = []
+    numbers: Annotated[
+        Literal["exact", "text"],
+        Meta(
+            description="`text` sends integers of any size as text, digit by digit; as numbers, Argo CD renders those "
+            "from 1000000 on with an exponent."
+        ),
+    ] = "exact"
+    nulls: Annotated[
+        Literal["keep", "drop", "refuse"],
+        Meta(description="`drop` leaves out keys whose value is null; `refuse` makes such an answer a 502."),
+    ] = "keep"
+    echo: Annotated[list[Key], Meta(description="Inputs that are copied into each set.")] = []
+    guard: Annotated[Guard | None, Meta(description="As `guard`, for this route.")] = None
+    stale_if_error: Annotated[StaleIfError | None, Meta(description="As `stale_if_error`, for this route.")] = None
+    cache: Annotated[Cache | None, Meta(description="As `cache`, for this route.")] = None
 
 
 class Admin(_Entry, frozen=True, kw_only=True):
@@ -193,6 +259,13 @@ class Limits(_Entry, frozen=True, kw_only=True):
         Count, Meta(description="Questions whose last answer is kept, so that an equal one need not be read again.")
     ] = 10_000
     remembered_bytes: Annotated[Count, Meta(description="Memory for them.")] = 128 * 1024 * 1024
+    kept_questions: Annotated[
+        Count,
+        Meta(
+            description="Questions of which the store keeps the guard's baseline, the history and the last good "
+            "answer; those that changed longest ago go first. The audit log keeps as many entries."
+        ),
+    ] = 100_000
     lease: Annotated[Duration, Meta(description="How long a registration lasts unless it is renewed.")] = "15s"
     backend_in_flight: Annotated[
         Count, Meta(description="Questions at once for an instance that does not say how many it takes.")
@@ -247,6 +320,17 @@ class File(_Entry, frozen=True, kw_only=True):
     clients: Annotated[list[Client], Meta(description="Who may call over HTTP.")] = []
     backends: Annotated[list[Backend], Meta(description="Who may register, and whom the hub dials.")] = []
     routes: Annotated[list[Route], Meta(description="Which backends answer which names.")] = []
+    guard: Annotated[
+        Guard, Meta(description="For routes that have no guard of their own, those made of claims included.")
+    ] = Guard()
+    stale_if_error: Annotated[
+        StaleIfError | None,
+        Meta(
+            description="When a member fails or is absent, or an answer is held: give the last accepted answer instead "
+            "of an error. For routes that do not say themselves; none by default."
+        ),
+    ] = None
+    cache: Annotated[Cache, Meta(description="For routes that have no cache of their own.")] = Cache()
     admin: Annotated[Admin, Meta(description="The admin port.")] = Admin()
     limits: Annotated[Limits, Meta(description="How much of everything. Changing them needs a restart.")] = Limits()
     drain: Annotated[Drain, Meta(description="How the hub stops.")] = Drain()

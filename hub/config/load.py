@@ -17,7 +17,9 @@ from hub.core.answer import Limits
 from hub.core.clients import Client
 from hub.core.combine import AnswerRules, Combine, Concat, First, Merge
 from hub.core.directory import Grant
-from hub.core.routes import Route
+from hub.core.guard import GuardPolicy
+from hub.core.routes import CLAIMED, Freshness, Route, Trust
+from hub.core.values import ValueRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -70,16 +72,16 @@ class _Resolver:
 
     def settings(self, path: Path | None) -> core.Settings:
         written = self._written
+        self._positive("deadline", written.deadline)
         settings = core.Settings(
             listen=self._listen(),
             http_tls=self._server_tls("tls.http", written.tls.http),
             grpc_tls=self._server_tls("tls.grpc", written.tls.grpc),
             store=self._store(),
-            deadline_s=self._positive("deadline", written.deadline),
-            wait_for_absent_s=seconds(written.wait_for_absent),
             clients=self._clients(),
             backends=self._backends(),
             routes=self._routes(),
+            claimed=self._claimed(),
             admin_tokens=self._tokens("admin.tokens", written.admin.tokens),
             limits=self._limits(),
             drain=core.Drain(delay_s=seconds(written.drain.delay), timeout_s=seconds(written.drain.timeout)),
@@ -263,6 +265,23 @@ class _Resolver:
             deadline_s=self._positive(f"{place}.deadline", entry.deadline or written.deadline),
             wait_for_absent_s=seconds(entry.wait_for_absent or written.wait_for_absent),
             rules=AnswerRules(required_keys=tuple(entry.required_keys), unique_by=tuple(entry.unique_by)),
+            values=ValueRules(numbers=entry.numbers, nulls=entry.nulls, echo=tuple(entry.echo)),
+            trust=_trust(
+                entry.guard or written.guard,
+                entry.stale_if_error or written.stale_if_error,
+                entry.cache or written.cache,
+            ),
+        )
+
+    def _claimed(self) -> Route:
+        """What all routes of claims are like."""
+        written = self._written
+        return Route(
+            name=CLAIMED,
+            members=(),
+            deadline_s=seconds(written.deadline),
+            wait_for_absent_s=seconds(written.wait_for_absent),
+            trust=_trust(written.guard, written.stale_if_error, written.cache),
         )
 
     def _limits(self) -> core.HubLimits:
@@ -275,11 +294,25 @@ class _Resolver:
             requests_in_flight=limits.requests_in_flight,
             remembered_entries=limits.remembered_entries,
             remembered_bytes=limits.remembered_bytes,
+            kept_questions=limits.kept_questions,
             lease_s=self._positive("limits.lease", limits.lease),
             default_backend_in_flight=limits.backend_in_flight,
             max_backend_in_flight=limits.max_backend_in_flight,
             max_instances=limits.max_instances,
         )
+
+
+def _trust(guard: shape.Guard, stale: shape.StaleIfError | None, cache: shape.Cache) -> Trust:
+    return Trust(
+        guard=GuardPolicy(
+            mode=guard.mode,
+            max_drop=float(guard.max_drop.removesuffix("%")) / 100,
+            min_sets=guard.min_sets,
+            release_after_s=None if guard.release == "manual" else seconds(guard.release.after),
+        ),
+        freshness=Freshness(fresh_s=seconds(cache.fresh), max_s=seconds(cache.max)),
+        stale_max_age_s=None if stale is None else seconds(stale.max_age),
+    )
 
 
 def _combine(written: str | shape.Merge) -> Combine:

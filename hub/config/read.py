@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 import msgspec
 import yaml
 
-from hub.config.file import DURATION_PATTERN, NAME_PATTERN, File
+from hub.config.file import DURATION_PATTERN, NAME_PATTERN, PERCENT_PATTERN, File
 from hub.config.mistakes import ConfigurationError, Mistake
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ _DATE = "tag:yaml.org,2002:timestamp"
 
 _MEANINGS = {
     DURATION_PATTERN: "expected a duration, as in 500ms, 25s or 30m",
+    PERCENT_PATTERN: "expected a percentage, as in 50%",
     NAME_PATTERN: "expected a DNS-1123 label: lower case letters, digits and hyphens",
 }
 

@@ -6,6 +6,7 @@ list. So an answer is read whole, whatever could be misread is refused with its 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -68,6 +69,9 @@ class _Real(str):
     __slots__ = ()
 
 
+# Texts are matched too, so that nothing in them is taken for a number.
+_NEGATIVE_ZERO = re.compile(rb'"(?:[^"\\]|\\.)*+"|-0(?![0-9.eE])')
+
 _decode_texts = msgspec.json.Decoder(list[dict[str, str]]).decode
 _decode_any = msgspec.json.Decoder().decode
 _decode_reals = msgspec.json.Decoder(float_hook=_Real).decode
@@ -112,6 +116,8 @@ def _read(raw: bytes, subject: str, limits: Limits) -> tuple[list[dict[str, Any]
         raise AnswerRefused(f'{subject} answered with nothing at all; an empty list is "[]"')
     if len(raw) > limits.max_bytes:
         raise AnswerRefused(f"{subject} answered with more than {limits.max_bytes} bytes")
+    if b"-0" in raw:
+        raw = _NEGATIVE_ZERO.sub(_as_real, raw)
     try:
         texts = _decode_texts(raw)
     except msgspec.ValidationError:
@@ -128,6 +134,11 @@ def _read(raw: bytes, subject: str, limits: Limits) -> tuple[list[dict[str, Any]
         raise AnswerRefused(f"{subject} answered with {_kind(sets)}; expected a list of parameter sets")
     _check_count(sets, subject, limits)
     return sets, _Examiner(subject, limits, len(sets)).examine(sets)
+
+
+def _as_real(match: re.Match[bytes]) -> bytes:
+    # Python has no integer -0; as a real it keeps its sign, as it does in Argo CD.
+    return b"-0.0" if match[0] == b"-0" else match[0]
 
 
 def _check_count(sets: list[Any], subject: str, limits: Limits) -> None:

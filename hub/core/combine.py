@@ -11,9 +11,11 @@ import msgspec
 
 from hub.core.answer import CheckedAnswer, Limits, check_sets, place, shown
 from hub.core.errors import AnswerRefused
+from hub.core.guard import identities
+from hub.core.values import ValueRules, rewrite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _PREFIX = b'{"output":{"parameters":'
 _SUFFIX = b"}}"
@@ -48,33 +50,85 @@ class AnswerRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """A whole answer, ready to leave: ``body`` is the complete document that Argo CD reads."""
+    """A whole answer, ready to leave.
+
+    ``body`` is the complete document that Argo CD reads, ``identities`` what makes each of its sets the one that it
+    is, ``members`` how many sets came from whom. ``stale_s`` is its age in seconds if it is an old answer that stands
+    in for an error.
+    """
 
     body: bytes
     count: int
+    identities: tuple[str, ...] = ()
+    members: dict[str, int] = {}
+    stale_s: float | None = None
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """What a route makes of its members' answers. ``identify`` says that the identities are wanted."""
+
+    route: str
+    combine: Combine = Concat()
+    rules: AnswerRules = AnswerRules()
+    values: ValueRules = ValueRules()
+    identify: bool = False
 
 
 def combine(
-    members: Sequence[tuple[str, CheckedAnswer]], how: Combine, rules: AnswerRules, *, route: str, limits: Limits
+    members: Sequence[tuple[str, CheckedAnswer]], recipe: Recipe, parameters: Mapping[str, Any], limits: Limits
 ) -> Answer:
     """Combine the answers of ``(backend, answer)`` pairs, in the members' order.
 
     Raises:
         AnswerRefused: the answers do not fit together, or break the route's rules.
     """
-    subject = f'route "{route}"'
-    if isinstance(how, Merge) and len(members) > 1:
-        sets = _merge([(backend, _decode_sets(answer.sets_json)) for backend, answer in members], how.on)
-        check_sets(sets, subject=subject, limits=limits)
-        sets_json = _encode(sets)
-    else:
+    subject = f'route "{recipe.route}"'
+    needs_sets = recipe.rules.required_keys or recipe.rules.unique_by or recipe.identify
+    sets: list[dict[str, Any]] | None
+    if _is_plain(members, recipe):
         sets_json = _joined([answer.sets_json for _, answer in members])
-        sets = None
-    count = sum(answer.count for _, answer in members) if sets is None else len(sets)
+        count = sum(answer.count for _, answer in members)
+        sets = _decode_sets(sets_json) if needs_sets else None
+    else:
+        sets = _rewritten(members, recipe, parameters, limits)
+        sets_json, count = _encode(sets), len(sets)
     _check_size(count, len(sets_json), subject, limits)
-    if rules.required_keys or rules.unique_by:
-        _check_rules(_decode_sets(sets_json) if sets is None else sets, rules, subject)
-    return Answer(body=b"".join((_PREFIX, sets_json, _SUFFIX)), count=count)
+    if sets is not None:
+        _check_rules(sets, recipe.rules, subject)
+    return Answer(
+        body=b"".join((_PREFIX, sets_json, _SUFFIX)),
+        count=count,
+        identities=identities(sets, recipe.rules.unique_by) if recipe.identify and sets is not None else (),
+        members=_origins(members, recipe.combine),
+    )
+
+
+def _is_plain(members: Sequence[tuple[str, CheckedAnswer]], recipe: Recipe) -> bool:
+    """Whether the checked sets can leave as they are, one after the other."""
+    return recipe.values.change_nothing and not (isinstance(recipe.combine, Merge) and len(members) > 1)
+
+
+def _rewritten(
+    members: Sequence[tuple[str, CheckedAnswer]], recipe: Recipe, parameters: Mapping[str, Any], limits: Limits
+) -> list[dict[str, Any]]:
+    subject = f'route "{recipe.route}"'
+    decoded = [(backend, _decode_sets(answer.sets_json)) for backend, answer in members]
+    if isinstance(recipe.combine, Merge):
+        sets = _merge(decoded, recipe.combine.on)
+    else:
+        sets = [one for _, member_sets in decoded for one in member_sets]
+    if not recipe.values.change_nothing:
+        sets = rewrite(sets, recipe.values, parameters, subject)
+    # What members gave apart may collide once it is together.
+    check_sets(sets, subject=subject, limits=limits)
+    return sets
+
+
+def _origins(members: Sequence[tuple[str, CheckedAnswer]], how: Combine) -> dict[str, int]:
+    if isinstance(how, Merge):
+        backend, answer = members[0]
+        return {backend: answer.count}
+    return {backend: answer.count for backend, answer in members}
 
 
 def _joined(arrays: list[bytes]) -> bytes:

@@ -109,6 +109,7 @@ class Directory(Generic[LinkT]):
         self._others = others
         self._registered: dict[str, tuple[str, ...]] = dict(claims)
         self._instances: dict[str, dict[str, Instance[LinkT]]] = {}
+        self._schemas: dict[str, bytes] = {}
         self.set_grants(grants)
 
     def set_grants(self, grants: Iterable[Grant]) -> None:
@@ -159,6 +160,10 @@ class Directory(Generic[LinkT]):
         """A backend's instances, in the order in which they came."""
         return list(self._instances.get(backend, {}).values())
 
+    def schema(self, backend: str) -> bytes:
+        """The JSON Schema of a backend's input, as the instance that came last gave it; empty if it gave none."""
+        return self._schemas.get(backend, b"")
+
     def find(self, backend: str, instance: str) -> Instance[LinkT] | None:
         """One instance, or ``None``."""
         return self._instances.get(backend, {}).get(instance)
@@ -168,6 +173,8 @@ class Directory(Generic[LinkT]):
         siblings = self._instances.setdefault(instance.info.name, {})
         replaced = siblings.pop(instance.info.instance, None)
         siblings[instance.info.instance] = instance
+        if instance.kind != "configured":
+            self._schemas[instance.info.name] = instance.info.input_schema_json
         return replaced
 
     def leave(self, instance: Instance[LinkT]) -> bool:

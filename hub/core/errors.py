@@ -15,6 +15,7 @@
     │   ├── UnknownRoute
     │   └── NobodyServes
     ├── MethodNotAllowed    405
+    ├── AnswerHeld          409
     ├── BodyTooLarge        413
     ├── EncodingRefused     415
     ├── ClientLimit         429
@@ -122,6 +123,13 @@ class MethodNotAllowed(HubError):
 
     status = 405
     reason = "method_not_allowed"
+
+
+class AnswerHeld(HubError):
+    """The guard holds the answer, because too much of what was there before is missing."""
+
+    status = 409
+    reason = "answer_held"
 
 
 class BodyTooLarge(HubError):

@@ -66,6 +66,53 @@ class AnswerNoticed(Event, frozen=True, kw_only=True):
     notice: Notice
 
 
+class AnswerCached(Event, frozen=True, kw_only=True):
+    """A fresh answer was given again without asking."""
+
+
+class AnswerStale(Event, frozen=True, kw_only=True):
+    """The last accepted answer stood in for an error. ``reason`` and ``message`` are the error's."""
+
+    route: str
+    application_set_name: str
+    age_s: float
+    reason: str
+    message: str
+
+
+class AnswerHeldBack(Event, frozen=True, kw_only=True):
+    """The guard held an answer: ``went`` of ``before`` sets are missing."""
+
+    route: str
+    held_id: str
+    went: int
+    before: int
+
+
+class DropObserved(Event, frozen=True, kw_only=True):
+    """The guard would have held an answer, but only observes this route."""
+
+    route: str
+    went: int
+    before: int
+
+
+class AnswerReleased(Event, frozen=True, kw_only=True):
+    """An answer that was held is accepted, because an operator said so or it stayed the same for long enough."""
+
+    route: str
+    held_id: str
+    how: str
+
+
+class HeldDecided(Event, frozen=True, kw_only=True):
+    """An operator decided about a held answer."""
+
+    held_id: str
+    decision: str
+    who: str
+
+
 class BackendFailure(Event, frozen=True, kw_only=True):
     """The details of a failure that the caller is not told."""
 
@@ -107,6 +154,12 @@ class BackendForgotten(Event, frozen=True, kw_only=True):
 
     backend: str
     patterns: tuple[str, ...]
+
+
+class StoreTrouble(Event, frozen=True, kw_only=True):
+    """The store could not do what it should; ``detail`` is its own text."""
+
+    detail: str
 
 
 class ConfigurationReloaded(Event, frozen=True, kw_only=True):

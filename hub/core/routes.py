@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hub.core.combine import AnswerRules, Combine, Concat
+from hub.core.combine import AnswerRules, Combine, Concat, Recipe
 from hub.core.errors import HubError, NobodyServes, StoreNeeded, UnknownRoute
+from hub.core.guard import GuardPolicy
 from hub.core.patterns import PatternIndex, matcher
+from hub.core.values import ValueRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +22,31 @@ CLAIMED = "(claims)"
 """The name of every route that is made of claims; no configured route can have it."""
 
 _MAX_CACHED_NAMES = 4096  # A cache of look-ups that are made again at the next miss.
+
+
+class Freshness(msgspec.Struct, frozen=True, kw_only=True):
+    """How long an accepted answer may be given again without asking, in seconds.
+
+    ``fresh_s`` is for a backend that does not say; what a backend says is never taken for more than ``max_s``.
+    """
+
+    fresh_s: float = 0.0
+    max_s: float = 60.0
+
+    def of(self, wanted_s: float | None) -> float:
+        """The time for an answer whose backend wants ``wanted_s`` (``None``: it does not say)."""
+        return min(self.fresh_s if wanted_s is None else wanted_s, self.max_s)
+
+
+class Trust(msgspec.Struct, frozen=True, kw_only=True):
+    """What an answer is held against, and what may stand in for it.
+
+    ``stale_max_age_s``: the last accepted answer may be given instead of an error for so many seconds; ``None``: never.
+    """
+
+    guard: GuardPolicy = GuardPolicy()
+    freshness: Freshness = Freshness()
+    stale_max_age_s: float | None = None
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -37,11 +64,24 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     deadline_s: float = 25.0
     wait_for_absent_s: float = 3.0
     rules: AnswerRules = AnswerRules()
+    values: ValueRules = ValueRules()
+    trust: Trust = Trust()
 
     @property
     def claimed(self) -> bool:
         """Whether it is made of claims rather than configured."""
         return self.name == CLAIMED
+
+    @property
+    def recipe(self) -> Recipe:
+        """What is made of the members' answers."""
+        return Recipe(
+            route=self.name,
+            combine=self.combine,
+            rules=self.rules,
+            values=self.values,
+            identify=self.trust.guard.mode != "off",
+        )
 
     def takes(self, parameters: Mapping[str, Any]) -> bool:
         """Whether the input matches the route's patterns on it."""
@@ -49,6 +89,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             isinstance(value := parameters.get(key), str) and matcher(pattern)(value)
             for key, pattern in self.parameters
         )
+
+
+_CLAIMED_ROUTE = Route(name=CLAIMED, members=())
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,27 +120,19 @@ class RouteTable:
     A look-up costs the same with ten routes and with ten thousand.
     """
 
-    def __init__(
-        self,
-        routes: Sequence[Route],
-        claims: Iterable[Claim],
-        *,
-        deadline_s: float = 25.0,
-        wait_for_absent_s: float = 3.0,
-    ) -> None:
-        """Index the configured routes, in order, and the claims; the seconds are those of routes made of claims."""
+    def __init__(self, routes: Sequence[Route], claims: Iterable[Claim], *, claimed: Route = _CLAIMED_ROUTE) -> None:
+        """Index the configured routes, in order, and the claims; ``claimed`` is what all routes of claims are like."""
         self._routes = routes
         self._named = {route.name: route for route in routes}
         self._index = PatternIndex([(route.application_sets, route) for route in routes])
-        self._deadline_s = deadline_s
-        self._wait_for_absent_s = wait_for_absent_s
+        self._like = claimed
         self._set_claims(claims)
 
     def with_claims(self, claims: Iterable[Claim]) -> RouteTable:
         """The same routes under other claims."""
         table = object.__new__(RouteTable)
         table._routes, table._named, table._index = self._routes, self._named, self._index
-        table._deadline_s, table._wait_for_absent_s = self._deadline_s, self._wait_for_absent_s
+        table._like = self._like
         table._set_claims(claims)
         return table
 
@@ -153,12 +188,7 @@ class RouteTable:
                 f"backends {backends} claim this name together, and the hub's store would forget that; "
                 "configure a route, or a store that lasts"
             )
-        return Route(
-            name=CLAIMED,
-            members=tuple(claim.backend for claim in claims),
-            deadline_s=self._deadline_s,
-            wait_for_absent_s=self._wait_for_absent_s,
-        )
+        return msgspec.structs.replace(self._like, members=tuple(claim.backend for claim in claims))
 
     def _claims_on(self, name: str) -> list[Claim]:
         return [

@@ -87,6 +87,7 @@ class HubLimits:
     requests_in_flight: int
     remembered_entries: int
     remembered_bytes: int
+    kept_questions: int
     lease_s: float
     default_backend_in_flight: int
     max_backend_in_flight: int
@@ -109,11 +110,11 @@ class Settings:
     http_tls: TlsFiles | None
     grpc_tls: TlsFiles | None
     store: str
-    deadline_s: float
-    wait_for_absent_s: float
     clients: tuple[ClientTokens, ...]
     backends: tuple[BackendSettings, ...]
     routes: tuple[Route, ...]
+    claimed: Route
+    """What all routes of claims are like."""
     admin_tokens: tuple[str, ...] = field(repr=False)
     limits: HubLimits
     drain: Drain

@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import msgspec
 from aiohttp import web
@@ -19,6 +19,7 @@ from hub.core.errors import HubError, InternalError, InvalidRequest, MethodNotAl
 from hub.core.events import InternalFault
 from hub.core.tokens import authenticate
 from hub.http import reply
+from hub.service.guard import NoSuchHeldAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from hub.core.events import AnswerNoticed
+    from hub.core.guard import AuditEntry, HeldAnswer, History
     from hub.core.tokens import TokenRing
     from hub.http.getparams import RequestIds
     from hub.service.overview import Overview
@@ -42,6 +44,40 @@ class Forgetting(Protocol):
     async def forget(self, backend: str) -> tuple[str, ...]:
         """Forget; returns the patterns that went."""
         ...
+
+
+class Deciding(Protocol):
+    """Knows what is held, and takes decisions about it."""
+
+    def held(self) -> list[HeldAnswer]:
+        """What is held, the oldest first."""
+        ...
+
+    async def decide(self, held_id: str, decision: Literal["accepted", "rejected"], who: str) -> HeldAnswer:
+        """Take a decision; raises ``NoSuchHeldAnswer`` or ``StoreFailed``."""
+        ...
+
+
+class Remembering(Protocol):
+    """Knows what happened to answers."""
+
+    async def history(self, application_set_name: str) -> list[History]:
+        """The last changes of all questions of an ApplicationSet."""
+        ...
+
+    async def audit(self) -> list[AuditEntry]:
+        """Who decided what, oldest first."""
+        ...
+
+
+class DecidingAndRemembering(Deciding, Remembering, Protocol):
+    """The guard, as this port sees it."""
+
+
+class Decision(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a decision: who takes it."""
+
+    by: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
 
 class Notices(Protocol):
@@ -68,6 +104,7 @@ class Admin:
         *,
         overview: Overview,
         membership: Forgetting,
+        guard: DecidingAndRemembering,
         notices: Notices,
         metrics: CollectorRegistry,
         readiness: Readiness,
@@ -77,6 +114,7 @@ class Admin:
     ) -> None:
         self._overview = overview
         self._membership = membership
+        self._guarded = guard
         self._notices = notices
         self._metrics = metrics
         self._readiness = readiness
@@ -101,7 +139,12 @@ class Admin:
                 web.get("/api/backends", self._get_backends),
                 web.get("/api/notices", self._get_notices),
                 web.get("/api/explain", self._get_explanation),
+                web.get("/api/held", self._get_held),
+                web.get("/api/history", self._get_history),
+                web.get("/api/audit", self._get_audit),
                 web.post("/api/backends/{name}/forget", self._forget),
+                web.post("/api/held/{id}/accept", self._accept),
+                web.post("/api/held/{id}/reject", self._reject),
             ]
         )
         return app
@@ -159,9 +202,7 @@ class Admin:
         return _shown(list(self._notices.notices))
 
     async def _get_explanation(self, request: web.Request) -> web.Response:
-        name = request.query.get("name", "")
-        if not name:
-            raise InvalidRequest('the query needs "name", an applicationSetName')
+        name = _name(request)
         try:
             parameters = msgspec.json.decode(request.query.get("parameters", "{}"), type=dict[str, Any])
         except msgspec.DecodeError as error:
@@ -173,6 +214,38 @@ class Admin:
         if name not in {backend.name for backend in self._overview.backends()}:
             raise UnknownPath("the hub's configuration has no such backend")
         return _shown({"backend": name, "forgotten": await self._membership.forget(name)})
+
+    async def _get_held(self, _: web.Request) -> web.Response:
+        return _shown(self._guarded.held())
+
+    async def _get_history(self, request: web.Request) -> web.Response:
+        return _shown(await self._guarded.history(_name(request)))
+
+    async def _get_audit(self, _: web.Request) -> web.Response:
+        return _shown(await self._guarded.audit())
+
+    async def _accept(self, request: web.Request) -> web.Response:
+        return await self._decide(request, "accepted")
+
+    async def _reject(self, request: web.Request) -> web.Response:
+        return await self._decide(request, "rejected")
+
+    async def _decide(self, request: web.Request, decision: Literal["accepted", "rejected"]) -> web.Response:
+        try:
+            by = msgspec.json.decode(await request.read(), type=Decision).by
+        except msgspec.DecodeError as error:
+            raise InvalidRequest('the body must be {"by": "who decides"}') from error
+        try:
+            return _shown(await self._guarded.decide(request.match_info["id"], decision, by))
+        except NoSuchHeldAnswer as error:
+            raise UnknownPath("nothing is held under this id, or no longer") from error
+
+
+def _name(request: web.Request) -> str:
+    name = request.query.get("name", "")
+    if not name:
+        raise InvalidRequest('the query needs "name", an applicationSetName')
+    return name
 
 
 def _shown(value: Any, *, status: int = 200) -> web.Response:

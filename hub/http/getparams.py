@@ -61,7 +61,7 @@ class GetParams:
         authentication: Authentication,
         admission: Admission,
         events: Events,
-        clock: Clock,
+        stopwatch: Clock,
         max_body_bytes: int,
         body_timeout_s: float,
     ) -> None:
@@ -69,14 +69,14 @@ class GetParams:
         self._authentication = authentication
         self._admission = admission
         self._events = events
-        self._clock = clock
+        self._stopwatch = stopwatch
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
 
     async def __call__(self, http: BaseRequest, path_route: str | None, request_id: str) -> web.Response:
         """Answer one HTTP request. Nothing but a cancellation leaves here as an exception."""
         report = _Report(request_id=request_id)
-        started_s = self._clock()
+        started_s = self._stopwatch()
         try:
             answer = await self._answer(http, path_route, report)
             report.status, report.sets = 200, answer.count
@@ -90,7 +90,7 @@ class GetParams:
             self._events.emit(InternalFault(where="getparams", request_id=request_id, traceback=traceback.format_exc()))
             return self._refuse(InternalError("the hub failed; its log says why"), report)
         finally:
-            self._events.emit(report.ended(self._clock() - started_s))
+            self._events.emit(report.ended(self._stopwatch() - started_s))
 
     async def _answer(self, http: BaseRequest, path_route: str | None, report: _Report) -> Answer:
         client = self._authentication.client(http.headers)

@@ -26,8 +26,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 def answered(answer: Answer) -> web.Response:
-    """The only 200: the whole answer."""
-    return web.Response(body=answer.body, headers={"Content-Type": _JSON, "Server": _SERVER})
+    """The only 200: the whole answer; one that is stale says so, and how old it is in seconds."""
+    headers = {"Content-Type": _JSON, "Server": _SERVER}
+    if answer.stale_s is not None:
+        headers |= {"X-AppSet-Hub-Answer": "stale", "Age": str(int(answer.stale_s))}
+    return web.Response(body=answer.body, headers=headers)
 
 
 def refused(error: HubError, request_id: str, *, allow: str | None = None) -> web.Response:

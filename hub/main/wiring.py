@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -31,12 +32,17 @@ from hub.rpc.credentials import BackendAccess, Credentials
 from hub.rpc.dial import ChannelDialler, DialSecurity
 from hub.rpc.register import Registry
 from hub.rpc.server import CannotListen, RpcServer, ServerTls
+from hub.schema import JsonSchemas
 from hub.service.ask import Asker
 from hub.service.execute import Execute
+from hub.service.guard import Guard
+from hub.service.inputs import Inputs
+from hub.service.lastgood import LastGoodAnswers
 from hub.service.membership import Membership, MembershipLimits, stored_claims
 from hub.service.overview import Overview
 from hub.service.pool import Pool
 from hub.service.remembered import RememberedAnswers
+from hub.service.retention import keep_bounded
 from hub.service.routing import Routing
 from hub.store.memory import MemoryStore
 from hub.store.sqlite import SqliteStore
@@ -50,7 +56,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from hub.core.settings import Address, BackendSettings, Settings
-    from hub.service.ports import Link, Store
+    from hub.service.ports import Events, Link
 
 _BACKLOG = 1024
 _KEY_BYTES = 32
@@ -110,7 +116,8 @@ class Hub:
 
     async def _open_services(self, stack: AsyncExitStack) -> None:
         settings, clock, limits = self._settings, self._clock, self._settings.limits
-        store: Store = await stack.enter_async_context(_store(settings.store))
+        store = _store(settings.store, self.telemetry)
+        await stack.enter_async_context(store)
         grants = [one.grant for one in settings.backends]
         directory: Directory[Link] = Directory(
             grants, await stored_claims(store), lasting=store.lasting, others=_dev_grant if settings.dev else None
@@ -119,8 +126,19 @@ class Hub:
         self._routing = Routing(directory)
         self._remembered = RememberedAnswers(max_entries=limits.remembered_entries, max_bytes=limits.remembered_bytes)
         asker = Asker(self._pool, self.telemetry, clock, limits.answer)
+        schemas = JsonSchemas()
+        self._guard = Guard(store, self.telemetry, time.time)
+        await self._guard.open()
         self._execute = Execute(
-            routing=self._routing, asker=asker, remembered=self._remembered, clock=clock, limits=limits.answer
+            routing=self._routing,
+            inputs=Inputs(directory, schemas),
+            asker=asker,
+            remembered=self._remembered,
+            guard=self._guard,
+            last_good=LastGoodAnswers(store, self.telemetry, time.time),
+            events=self.telemetry,
+            clock=clock,
+            limits=limits.answer,
         )
         self._dialler = await stack.enter_async_context(
             ChannelDialler(clock, max_answer_bytes=limits.answer.max_bytes, security=_dial_security(settings))
@@ -131,6 +149,7 @@ class Hub:
             routing=self._routing,
             store=store,
             dialler=self._dialler,
+            schemas=schemas,
             events=self.telemetry,
             clock=clock,
             limits=MembershipLimits(
@@ -143,12 +162,11 @@ class Hub:
         self._overview = Overview(directory, self._routing)
         self.membership.configure(grants)
         self._set_routes(settings)
-        stack.push_async_callback(stop, asyncio.ensure_future(self.membership.expire()))
+        for work in (self.membership.expire(), keep_bounded(store, limits.kept_questions)):
+            stack.push_async_callback(stop, asyncio.ensure_future(work))
 
     def _set_routes(self, settings: Settings) -> None:
-        self._routing.set_routes(
-            settings.routes, deadline_s=settings.deadline_s, wait_for_absent_s=settings.wait_for_absent_s
-        )
+        self._routing.set_routes(settings.routes, claimed=settings.claimed)
 
     async def _open_rpc(self, stack: AsyncExitStack) -> None:
         settings = self._settings
@@ -184,7 +202,7 @@ class Hub:
             authentication=self._authentication,
             admission=self._admission,
             events=self.telemetry,
-            clock=self._clock,
+            stopwatch=time.perf_counter,
             max_body_bytes=limits.max_body_bytes,
             body_timeout_s=limits.body_timeout_s,
         )
@@ -199,11 +217,14 @@ class Hub:
     async def _open_admin(self, stack: AsyncExitStack) -> None:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
-        self._registry.register(SnapshotCollector(_Snapshot(self._overview, self._admission, self._remembered)))
+        self._registry.register(
+            SnapshotCollector(_Snapshot(self._overview, self._admission, self._remembered, self._guard))
+        )
         self.readiness = Readiness()
         self._admin = Admin(
             overview=self._overview,
             membership=self.membership,
+            guard=self._guard,
             notices=self.telemetry,
             metrics=self._registry,
             readiness=self.readiness,
@@ -241,7 +262,8 @@ class Hub:
 class _Snapshot:
     """What the metrics count when somebody scrapes."""
 
-    def __init__(self, overview: Overview, admission: Admission, remembered: RememberedAnswers) -> None:
+    def __init__(self, overview: Overview, admission: Admission, remembered: RememberedAnswers, guard: Guard) -> None:
+        self._guard = guard
         self._overview = overview
         self._admission = admission
         self._remembered = remembered
@@ -251,6 +273,9 @@ class _Snapshot:
 
     def requests_in_flight(self) -> int:
         return self._admission.in_flight
+
+    def held_answers(self) -> int:
+        return self._guard.held_count
 
     def remembered(self) -> tuple[int, int]:
         return self._remembered.entries, self._remembered.size_bytes
@@ -268,8 +293,8 @@ async def _listen(stack: AsyncExitStack, runner: web.BaseRunner, address: Addres
     return port
 
 
-def _store(url: str) -> MemoryStore | SqliteStore:
-    return MemoryStore() if url == "memory:" else SqliteStore(Path(url.removeprefix("sqlite:")))
+def _store(url: str, events: Events) -> MemoryStore | SqliteStore:
+    return MemoryStore() if url == "memory:" else SqliteStore(Path(url.removeprefix("sqlite:")), events)
 
 
 def _client_ring(settings: Settings, key: bytes) -> TokenRing[Client]:

@@ -59,6 +59,10 @@ def duration(seconds: float) -> Duration:
     return Duration(seconds=nanos // _NANOS, nanos=nanos % _NANOS)
 
 
+def _seconds(length: Duration) -> float:
+    return max(0.0, length.seconds + length.nanos / _NANOS)
+
+
 def outcome(answer: registry_pb2.Answer) -> RawAnswer:
     """What a backend answered on its stream.
 
@@ -87,7 +91,7 @@ def raw_answer(response: backend_pb2.GetParamsResponse) -> RawAnswer:
         sets_json=response.parameters_json,
         digest=response.digest,
         not_modified=response.not_modified,
-        fresh_for_s=response.fresh_for.seconds + response.fresh_for.nanos / _NANOS,
+        fresh_for_s=_seconds(response.fresh_for) if response.HasField("fresh_for") else None,
         notices=tuple(_notice(one) for one in response.notices[:MAX_NOTICES]) if response.notices else (),
     )
 

@@ -14,14 +14,13 @@ Options = list[tuple[str, int]]
 
 
 def keepalive() -> Options:
-    """Ping idle connections, so that a peer that is gone without a word is noticed within 15 s."""
+    """Ping idle connections, so that a peer that is gone without a word is noticed within 15 s; peers may do so too."""
     return [
         ("grpc.keepalive_time_ms", _PING_EVERY_MS),
         ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.http2.min_ping_interval_without_data_ms", _PING_EVERY_MS // 2),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", _PING_EVERY_MS // 2),
     ]
 
 

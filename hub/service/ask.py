@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -42,6 +43,14 @@ class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
     known: Mapping[str, CheckedAnswer]
 
 
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """One member's checked answer. ``fresh_for_s``: how long the backend says it may be given again."""
+
+    backend: str
+    answer: CheckedAnswer
+    fresh_for_s: float | None
+
+
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
     """One member's failure, kept as a value so that its siblings go on."""
 
@@ -52,13 +61,23 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
 class Asker:
     """Asks members, checks what they answer, and asks once more when an instance is lost."""
 
-    def __init__(self, pool: Pool, events: ports.Events, clock: ports.Clock, limits: Limits) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        events: ports.Events,
+        clock: ports.Clock,
+        limits: Limits,
+        *,
+        stopwatch: ports.Clock = time.perf_counter,
+    ) -> None:
+        """``clock`` is the loop's, for deadlines; it may be coarse, so ``stopwatch`` measures."""
+        self._stopwatch = stopwatch
         self._pool = pool
         self._events = events
         self._clock = clock
         self._limits = limits
 
-    async def ask_all(self, inquiry: Inquiry) -> list[tuple[str, CheckedAnswer]]:
+    async def ask_all(self, inquiry: Inquiry) -> list[Answered]:
         """Ask all members side by side; answers come in the members' order.
 
         Raises:
@@ -67,18 +86,18 @@ class Asker:
         """
         members = inquiry.route.members
         if len(members) == 1:
-            return [(members[0], await self.ask(inquiry, members[0], inquiry.deadline))]
+            return [await self.ask(inquiry, members[0], inquiry.deadline)]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._outcome(inquiry, backend)) for backend in members]
         answers = []
-        for backend, task in zip(members, tasks, strict=True):
+        for task in tasks:
             outcome = task.result()
             if isinstance(outcome, Failed):
                 raise outcome.error
-            answers.append((backend, outcome))
+            answers.append(outcome)
         return answers
 
-    async def ask_first(self, inquiry: Inquiry) -> list[tuple[str, CheckedAnswer]]:
+    async def ask_first(self, inquiry: Inquiry) -> list[Answered]:
         """Ask one member after the other until one does not fail; each has an equal share of the time that is left.
 
         Raises:
@@ -89,25 +108,25 @@ class Asker:
         for position, backend in enumerate(members):
             share = inquiry.deadline.share(self._clock(), len(members) - position)
             try:
-                return [(backend, await self.ask(inquiry, backend, share))]
+                return [await self.ask(inquiry, backend, share)]
             except HubError as error:
                 failure = failure or error
         assert failure is not None  # noqa: S101 - a route has at least one member.
         raise failure
 
-    async def _outcome(self, inquiry: Inquiry, backend: str) -> CheckedAnswer | Failed:
+    async def _outcome(self, inquiry: Inquiry, backend: str) -> Answered | Failed:
         try:
             return await self.ask(inquiry, backend, inquiry.deadline)
         except HubError as error:
             return Failed(backend=backend, error=error)
 
-    async def ask(self, inquiry: Inquiry, backend: str, deadline: Deadline) -> CheckedAnswer:
+    async def ask(self, inquiry: Inquiry, backend: str, deadline: Deadline) -> Answered:
         """Ask one member.
 
         Raises:
             HubError: it is absent, failed, was too slow, or its answer was refused.
         """
-        started_s = self._clock()
+        started_s = self._stopwatch()
         outcome = "cancelled"
         try:
             async with asyncio.timeout_at(deadline.at_s):
@@ -123,10 +142,10 @@ class Asker:
             outcome = error.reason
             raise
         finally:
-            self._events.emit(BackendAsked(backend=backend, outcome=outcome, duration_s=self._clock() - started_s))
+            self._events.emit(BackendAsked(backend=backend, outcome=outcome, duration_s=self._stopwatch() - started_s))
         return answer
 
-    async def _ask(self, inquiry: Inquiry, backend: str, deadline: Deadline) -> CheckedAnswer:
+    async def _ask(self, inquiry: Inquiry, backend: str, deadline: Deadline) -> Answered:
         known = inquiry.known.get(backend)
         question = inquiry.question
         ask = ports.Ask(
@@ -144,7 +163,8 @@ class Asker:
             deadline=deadline,
         )
         raw = await self._ask_instance(ask, turn)
-        return self._checked(raw, known, inquiry, backend)
+        answer = self._checked(raw, known, inquiry, backend)
+        return Answered(backend=backend, answer=answer, fresh_for_s=raw.fresh_for_s)
 
     async def _ask_instance(self, ask: ports.Ask, turn: Turn) -> ports.RawAnswer:
         """Ask an instance, and once more if it was lost or not ready: another one, or the same when it is back."""
@@ -198,6 +218,8 @@ class Asker:
 
     def _notice(self, notices: tuple[Notice, ...], inquiry: Inquiry, backend: str) -> None:
         for notice in notices:
+            if inquiry.route.values.silences(notice.kind):
+                continue
             self._events.emit(
                 AnswerNoticed(
                     backend=backend,

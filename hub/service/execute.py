@@ -8,19 +8,30 @@ import msgspec
 
 from hub.core.combine import Answer, First, combine
 from hub.core.deadline import Deadline
+from hub.core.errors import HubError
+from hub.core.events import AnswerCached
 from hub.core.question import Call, Question
-from hub.service.ask import Asker, Inquiry
+from hub.core.values import check_echo
+from hub.service.ask import Answered, Asker, Inquiry
+from hub.service.flights import Flights
 from hub.service.remembered import Remembered
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from hub.core.answer import CheckedAnswer, Limits
     from hub.core.clients import Client
     from hub.core.routes import Route
-    from hub.service.ports import Clock
+    from hub.service.guard import Guard
+    from hub.service.inputs import Inputs
+    from hub.service.lastgood import LastGoodAnswers
+    from hub.service.ports import Clock, Events
     from hub.service.remembered import RememberedAnswers
     from hub.service.routing import Routing
 
 _NOTHING_KNOWN: dict[str, CheckedAnswer] = {}
+_CACHED = AnswerCached()
 
 
 class Request(msgspec.Struct, kw_only=True):
@@ -36,14 +47,29 @@ class Request(msgspec.Struct, kw_only=True):
 class Execute:
     """Answers questions."""
 
-    def __init__(
-        self, *, routing: Routing, asker: Asker, remembered: RememberedAnswers, clock: Clock, limits: Limits
+    def __init__(  # noqa: PLR0913 - its collaborators, each of them named at the call
+        self,
+        *,
+        routing: Routing,
+        inputs: Inputs,
+        asker: Asker,
+        remembered: RememberedAnswers,
+        guard: Guard,
+        last_good: LastGoodAnswers,
+        events: Events,
+        clock: Clock,
+        limits: Limits,
     ) -> None:
         self._routing = routing
+        self._inputs = inputs
         self._asker = asker
         self._remembered = remembered
+        self._guard = guard
+        self._last_good = last_good
+        self._events = events
         self._clock = clock
         self._limits = limits
+        self._flights: Flights[Answer] = Flights()
 
     async def __call__(self, request: Request) -> Answer:
         """The complete answer to a request.
@@ -52,26 +78,23 @@ class Execute:
             HubError: there is none. A part of an answer is never one.
         """
         route = self._route(request)
+        call = request.call
         question = Question(
             client=request.client.name,
             route=route.name,
-            application_set_name=request.call.application_set_name,
-            application_set_namespace=request.call.application_set_namespace,
-            input_json=request.call.input_json,
+            application_set_name=call.application_set_name,
+            application_set_namespace=call.application_set_namespace,
+            input_json=call.input_json,
         )
         remembered = self._remembered.get(question)
-        inquiry = Inquiry(
-            question=question,
-            route=route,
-            request_id=request.request_id,
-            deadline=Deadline(self._clock() + route.deadline_s),
-            known=_NOTHING_KNOWN if remembered is None else remembered.members,
+        if remembered is not None and remembered.route is route and self._clock() < remembered.fresh_until_s:
+            self._events.emit(_CACHED)
+            return remembered.combined
+        check_echo(route.values, call.parameters, route.name)
+        self._inputs.check(route, call.parameters)
+        return await self._flights.join(
+            (question, route), lambda: self._answer(question, route, call.parameters, request.request_id)
         )
-        if isinstance(route.combine, First):
-            members = await self._asker.ask_first(inquiry)
-        else:
-            members = await self._asker.ask_all(inquiry)
-        return self._combined(inquiry, members, remembered)
 
     def _route(self, request: Request) -> Route:
         call, client = request.call, request.client
@@ -81,17 +104,66 @@ class Execute:
         client.check_route(route.name)
         return route
 
-    def _combined(
-        self, inquiry: Inquiry, members: list[tuple[str, CheckedAnswer]], remembered: Remembered | None
+    async def _answer(self, question: Question, route: Route, parameters: Mapping[str, Any], request_id: str) -> Answer:
+        remembered = self._remembered.get(question)
+        inquiry = Inquiry(
+            question=question,
+            route=route,
+            request_id=request_id,
+            deadline=Deadline(self._clock() + route.deadline_s),
+            known=_NOTHING_KNOWN if remembered is None else remembered.members,
+        )
+        try:
+            if isinstance(route.combine, First):
+                answered = await self._asker.ask_first(inquiry)
+            else:
+                answered = await self._asker.ask_all(inquiry)
+            return await self._accepted(inquiry, parameters, answered, remembered)
+        except HubError as error:
+            return await self._last_good.instead_of(error, question, route)
+
+    async def _accepted(
+        self,
+        inquiry: Inquiry,
+        parameters: Mapping[str, Any],
+        answered: list[Answered],
+        remembered: Remembered | None,
     ) -> Answer:
-        route = inquiry.route
-        if remembered is not None and remembered.route is route and _same(members, remembered.members):
-            return remembered.combined
-        answer = combine(members, route.combine, route.rules, route=route.name, limits=self._limits)
-        self._remembered.put(inquiry.question, Remembered(route=route, members=dict(members), combined=answer))
+        """The combined answer, once it may be taken for the truth; only then is anything remembered of it."""
+        question, route = inquiry.question, inquiry.route
+        fresh_for_s = _fresh_for_s(route, answered)
+        if remembered is not None and remembered.route is route and _same(answered, remembered.members):
+            answer = remembered.combined
+            if self._guard.holds(question):
+                await self._guard.review(question, route, answer)
+            is_news = fresh_for_s > 0
+        else:
+            members = [(one.backend, one.answer) for one in answered]
+            answer = combine(members, route.recipe, parameters, self._limits)
+            await self._guard.review(question, route, answer)
+            is_news = True
+        await self._last_good.keep(question, route, answer)
+        if is_news:
+            self._remember(inquiry, answered, answer, fresh_for_s)
         return answer
 
+    def _remember(self, inquiry: Inquiry, answered: list[Answered], answer: Answer, fresh_for_s: float) -> None:
+        self._remembered.put(
+            inquiry.question,
+            Remembered(
+                route=inquiry.route,
+                members={one.backend: one.answer for one in answered},
+                combined=answer,
+                fresh_until_s=self._clock() + fresh_for_s,
+            ),
+        )
 
-def _same(members: list[tuple[str, CheckedAnswer]], before: dict[str, CheckedAnswer]) -> bool:
+
+def _same(answered: list[Answered], before: Mapping[str, CheckedAnswer]) -> bool:
     """Whether these are the very answers that were combined before."""
-    return len(members) == len(before) and all(before.get(backend) is answer for backend, answer in members)
+    return len(answered) == len(before) and all(before.get(one.backend) is one.answer for one in answered)
+
+
+def _fresh_for_s(route: Route, answered: list[Answered]) -> float:
+    """How long the whole is fresh: as long as the member whose answer is fresh for the shortest time."""
+    return min(route.trust.freshness.of(one.fresh_for_s) for one in answered)

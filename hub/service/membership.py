@@ -14,7 +14,7 @@ import msgspec
 from hub.core.directory import MAX_PATTERNS, BackendInfo, Directory, Grant, Instance
 from hub.core.errors import StoreFailed
 from hub.core.events import BackendForgotten, InstanceJoined, InstanceLeft
-from hub.core.registration import NotGranted, NotNow, TooMany, check_grant, check_info
+from hub.core.registration import Malformed, NotGranted, NotNow, TooMany, check_grant, check_info
 from hub.service.ports import Change
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from hub.core.directory import Kind
     from hub.service.pool import Pool
-    from hub.service.ports import Clock, Dialler, Events, Link, Store
+    from hub.service.ports import Clock, Dialler, Events, Link, Schemas, Store
     from hub.service.routing import Routing
 
 CLAIMS = "claims"  # The store's kind for what backends claimed.
@@ -57,6 +57,7 @@ class Membership:
         routing: Routing,
         store: Store,
         dialler: Dialler,
+        schemas: Schemas,
         events: Events,
         clock: Clock,
         limits: MembershipLimits,
@@ -66,6 +67,7 @@ class Membership:
         self._routing = routing
         self._store = store
         self._dialler = dialler
+        self._schemas = schemas
         self._events = events
         self._clock = clock
         self._limits = limits
@@ -164,6 +166,8 @@ class Membership:
         if self._closing:
             raise NotNow("the hub shuts down")
         check_info(info)
+        if info.input_schema_json and (problem := self._schemas.problem(info.input_schema_json)):
+            raise Malformed(f"backend.input_schema_json cannot be used: {problem}")
         check_grant(info, self._directory.grant(info.name))
         siblings = self._directory.instances(info.name)
         if len(siblings) >= self._limits.max_instances and self._directory.find(info.name, info.instance) is None:

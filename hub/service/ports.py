@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -26,12 +26,12 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RawAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a backend answered, not yet checked. ``fresh_for_s`` is what it asks for, in seconds."""
+    """What a backend answered, not yet checked. ``fresh_for_s`` is what it asks for, in seconds, if it does."""
 
     sets_json: bytes
     digest: str = ""
     not_modified: bool = False
-    fresh_for_s: float = 0.0
+    fresh_for_s: float | None = None
     notices: tuple[Notice, ...] = ()
 
 
@@ -107,11 +107,19 @@ class Store(Protocol):
         """Whether what is written outlives this process."""
         ...
 
-    async def load(self, kind: str) -> Mapping[str, bytes]:
-        """All values of a kind, by key.
+    async def load(self, kind: str, prefix: str = "") -> Mapping[str, bytes]:
+        """All values of a kind whose key starts with ``prefix``, by key, the one written last at the end.
 
         Raises:
             StoreFailed: they cannot be read.
+        """
+        ...
+
+    async def get(self, kind: str, key: str) -> bytes | None:
+        """One value, or ``None`` if there is none.
+
+        Raises:
+            StoreFailed: it cannot be read.
         """
         ...
 
@@ -121,6 +129,38 @@ class Store(Protocol):
         Raises:
             StoreFailed: they could not be written.
         """
+        ...
+
+
+class Pruning(Protocol):
+    """How what lasts stays bounded."""
+
+    async def prune(self, kind: str, keep: int) -> None:
+        """Drop all values of a kind but the ``keep`` that were written last.
+
+        Raises:
+            StoreFailed: it could not be done.
+        """
+        ...
+
+
+class WallClock(Protocol):
+    """The time of day, for what outlives this process."""
+
+    def __call__(self) -> float:
+        """Now, in Unix seconds."""
+        ...
+
+
+class Schemas(Protocol):
+    """Checks inputs against the JSON Schemas of backends."""
+
+    def refusal(self, schema_json: bytes, parameters: Mapping[str, Any]) -> str:
+        """Why an input does not fit, with its path; empty when it does."""
+        ...
+
+    def problem(self, schema_json: bytes) -> str:
+        """Why this cannot be used as a schema; empty when it can."""
         ...
 
 

@@ -1,6 +1,6 @@
-"""The last checked answers, so that an equal one is compared instead of read again.
+"""The last accepted answers: an equal one is compared instead of read again, a fresh one not even asked for.
 
-Nothing here is ever given to a caller unless the backends just confirmed it.
+Only what the guard accepted comes here: an answer that equals it needs no second review.
 """
 
 from __future__ import annotations
@@ -18,16 +18,25 @@ if TYPE_CHECKING:
 
 
 class Remembered(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """The last answer to a question: each member's, by name, and what the route combined them to."""
+    """The last accepted answer to a question: each member's, by name, and what the route combined them to.
+
+    Until ``fresh_until_s``, on the loop's clock, it may be given again without asking.
+    """
 
     route: Route
     members: dict[str, CheckedAnswer]
     combined: Answer
+    fresh_until_s: float = 0.0
 
     @property
     def size_bytes(self) -> int:
         """What it holds in memory, about."""
-        return len(self.combined.body) + 500 + sum(one.size_bytes for one in self.members.values())
+        return (
+            len(self.combined.body)
+            + 500
+            + 100 * len(self.combined.identities)
+            + sum(one.size_bytes for one in self.members.values())
+        )
 
 
 class RememberedAnswers:

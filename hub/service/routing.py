@@ -26,11 +26,9 @@ class Routing:
         """The table of this moment."""
         return self._table
 
-    def set_routes(self, routes: Sequence[Route], *, deadline_s: float, wait_for_absent_s: float) -> None:
-        """Take what the configuration says; the seconds are those of routes made of claims."""
-        self._table = RouteTable(
-            routes, self._directory.claims(), deadline_s=deadline_s, wait_for_absent_s=wait_for_absent_s
-        )
+    def set_routes(self, routes: Sequence[Route], *, claimed: Route) -> None:
+        """Take what the configuration says; ``claimed`` is what all routes of claims are like."""
+        self._table = RouteTable(routes, self._directory.claims(), claimed=claimed)
 
     def claims_changed(self) -> None:
         """Take the directory's claims anew."""

@@ -11,13 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from hub.core.errors import StoreFailed
+from hub.core.events import StoreTrouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
-    from hub.service.ports import Change
+    from hub.service.ports import Change, Events
 
 T = TypeVar("T")
 
@@ -25,11 +26,12 @@ SCHEMA_VERSION = 1
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS stored (
+    written INTEGER PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL,
     key TEXT NOT NULL,
     value BLOB NOT NULL,
-    PRIMARY KEY (kind, key)
-) WITHOUT ROWID
+    UNIQUE (kind, key)
+)
 """
 
 
@@ -42,33 +44,58 @@ class SqliteStore:
 
     lasting = True
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, events: Events) -> None:
         self._path = path
+        self._events = events
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._connection: sqlite3.Connection | None = None
 
-    async def load(self, kind: str) -> Mapping[str, bytes]:
-        """All values of a kind, by key."""
-        return await self._run(lambda connection: self._load(connection, kind))
+    async def load(self, kind: str, prefix: str = "") -> Mapping[str, bytes]:
+        """All values of a kind whose key starts with ``prefix``, the one written last at the end."""
+        return await self._run(lambda connection: self._load(connection, kind, prefix))
+
+    async def get(self, kind: str, key: str) -> bytes | None:
+        """One value."""
+        return await self._run(lambda connection: self._get(connection, kind, key))
+
+    async def prune(self, kind: str, keep: int) -> None:
+        """Drop all values of a kind but the ``keep`` that were written last."""
+        await self._run(lambda connection: self._prune(connection, kind, keep))
 
     async def apply(self, changes: Sequence[Change]) -> None:
         """Write all changes in one transaction."""
         await self._run(lambda connection: self._apply(connection, changes))
 
     @staticmethod
-    def _load(connection: sqlite3.Connection, kind: str) -> dict[str, bytes]:
-        return dict(connection.execute("SELECT key, value FROM stored WHERE kind = ?", (kind,)))
+    def _load(connection: sqlite3.Connection, kind: str, prefix: str) -> dict[str, bytes]:
+        found = connection.execute(
+            "SELECT key, value FROM stored WHERE kind = ? AND substr(key, 1, ?) = ? ORDER BY written",
+            (kind, len(prefix), prefix),
+        )
+        return dict(found)
+
+    @staticmethod
+    def _get(connection: sqlite3.Connection, kind: str, key: str) -> bytes | None:
+        found = connection.execute("SELECT value FROM stored WHERE kind = ? AND key = ?", (kind, key)).fetchone()
+        return None if found is None else found[0]
+
+    @staticmethod
+    def _prune(connection: sqlite3.Connection, kind: str, keep: int) -> None:
+        with connection:
+            connection.execute(
+                "DELETE FROM stored WHERE kind = ? AND written <= "
+                "(SELECT written FROM stored WHERE kind = ? ORDER BY written DESC LIMIT 1 OFFSET ?)",
+                (kind, kind, keep),
+            )
 
     @staticmethod
     def _apply(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
         with connection:
             for change in changes:
-                if change.value is None:
-                    connection.execute("DELETE FROM stored WHERE kind = ? AND key = ?", (change.kind, change.key))
-                else:
+                connection.execute("DELETE FROM stored WHERE kind = ? AND key = ?", (change.kind, change.key))
+                if change.value is not None:
                     connection.execute(
-                        "INSERT INTO stored (kind, key, value) VALUES (?, ?, ?) "
-                        "ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value",
+                        "INSERT INTO stored (kind, key, value) VALUES (?, ?, ?)",
                         (change.kind, change.key, change.value),
                     )
 
@@ -80,6 +107,7 @@ class SqliteStore:
             # Shielded: a caller that hangs up must not leave the connection in the middle of a write.
             return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work, connection))
         except sqlite3.Error as error:
+            self._events.emit(StoreTrouble(detail=str(error)))
             raise StoreFailed("the hub's store cannot be read or written; its log says why") from error
 
     async def __aenter__(self) -> Self:

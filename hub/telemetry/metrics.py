@@ -40,6 +40,10 @@ class Snapshot(Protocol):
         """HTTP requests that are being answered."""
         ...
 
+    def held_answers(self) -> int:
+        """Answers that the guard holds now."""
+        ...
+
     def remembered(self) -> tuple[int, int]:
         """Checked answers that are kept to be compared: how many, and their bytes."""
         ...
@@ -108,6 +112,21 @@ class Metrics:
             ("how",),
             registry=registry,
         )
+        self.cached = Counter(
+            "appset_hub_cached_answers", "Answers that were still fresh and given without asking.", registry=registry
+        )
+        self.stale = Counter(
+            "appset_hub_stale_answers",
+            "Old answers that stood in for an error, by route and reason.",
+            ("route", "reason"),
+            registry=registry,
+        )
+        self.guard = Counter(
+            "appset_hub_guard_verdicts",
+            "Answers that lost too much, by what became of them: held, observed, accepted or released.",
+            ("route", "verdict"),
+            registry=registry,
+        )
         self.notices = Counter(
             "appset_hub_notices",
             "Risky things in answers, by backend and kind.",
@@ -119,6 +138,9 @@ class Metrics:
             "Times the configuration was read again, by result.",
             ("result",),
             registry=registry,
+        )
+        self.store_troubles = Counter(
+            "appset_hub_store_troubles", "Times the store could not do what it should.", registry=registry
         )
         self.faults = Counter("appset_hub_internal_faults", "Defects of the hub's own.", registry=registry)
         self.configuration_ok = Gauge(
@@ -147,6 +169,9 @@ class SnapshotCollector:
         yield instances
         yield GaugeMetricFamily(
             "appset_hub_requests_in_flight", "HTTP requests being answered.", self._snapshot.requests_in_flight()
+        )
+        yield GaugeMetricFamily(
+            "appset_hub_held_answers", "Answers that wait for an operator.", self._snapshot.held_answers()
         )
         entries, size_bytes = self._snapshot.remembered()
         yield GaugeMetricFamily(

@@ -38,11 +38,18 @@ class Telemetry:
             ev.AskRetried: self._ask_retried,
             ev.AnswerChecked: self._answer_checked,
             ev.AnswerNoticed: self._answer_noticed,
+            ev.AnswerCached: self._answer_cached,
+            ev.AnswerStale: self._answer_stale,
+            ev.AnswerHeldBack: self._answer_held_back,
+            ev.DropObserved: self._drop_observed,
+            ev.AnswerReleased: self._answer_released,
+            ev.HeldDecided: self._held_decided,
             ev.BackendFailure: self._backend_failure,
             ev.InstanceJoined: self._instance_joined,
             ev.InstanceLeft: self._instance_left,
             ev.RegistrationRefused: self._registration_refused,
             ev.BackendForgotten: self._backend_forgotten,
+            ev.StoreTrouble: self._store_trouble,
             ev.ConfigurationReloaded: self._configuration_reloaded,
             ev.HubStarted: self._hub_started,
             ev.HubStopping: self._hub_stopping,
@@ -107,6 +114,35 @@ class Telemetry:
             route=event.route,
         )
 
+    def _answer_cached(self, _: ev.AnswerCached) -> None:
+        self._metrics.cached.inc()
+
+    def _answer_stale(self, event: ev.AnswerStale) -> None:
+        self._metrics.stale.labels(event.route, event.reason).inc()
+        self._log.warning(
+            "stale_answer",
+            route=event.route,
+            application_set=event.application_set_name,
+            age_s=round(event.age_s, 1),
+            reason=event.reason,
+            message=event.message,
+        )
+
+    def _answer_held_back(self, event: ev.AnswerHeldBack) -> None:
+        self._metrics.guard.labels(event.route, "held").inc()
+        self._log.warning("answer_held", route=event.route, held_id=event.held_id, missing=event.went, of=event.before)
+
+    def _drop_observed(self, event: ev.DropObserved) -> None:
+        self._metrics.guard.labels(event.route, "observed").inc()
+        self._log.warning("drop_observed", route=event.route, missing=event.went, of=event.before)
+
+    def _answer_released(self, event: ev.AnswerReleased) -> None:
+        self._metrics.guard.labels(event.route, event.how).inc()
+        self._log.warning("answer_released", route=event.route, held_id=event.held_id, how=event.how)
+
+    def _held_decided(self, event: ev.HeldDecided) -> None:
+        self._log.warning("held_decided", held_id=event.held_id, decision=event.decision, who=event.who)
+
     def _backend_failure(self, event: ev.BackendFailure) -> None:
         self._log.warning(
             "backend_failed",
@@ -140,6 +176,10 @@ class Telemetry:
 
     def _backend_forgotten(self, event: ev.BackendForgotten) -> None:
         self._log.warning("backend_forgotten", backend=event.backend, patterns=event.patterns)
+
+    def _store_trouble(self, event: ev.StoreTrouble) -> None:
+        self._metrics.store_troubles.inc()
+        self._log.error("store_trouble", detail=event.detail)
 
     def _configuration_reloaded(self, event: ev.ConfigurationReloaded) -> None:
         self._metrics.reloads.labels("failed" if event.problem else "ok").inc()

@@ -114,6 +114,7 @@ def test_an_answer_over_the_limit_is_refused_with_both_numbers() -> None:
         pytest.param(Answer(parameters=[], fresh_for_s=float("nan")), id="fresh for no number"),
         pytest.param(Answer(parameters=[], fresh_for_s=1e20), id="fresh for ever"),
         pytest.param(Answer(parameters=[], notices=("text",)), id="a notice that is none"),  # type: ignore[arg-type]  # the mistake under test
+        pytest.param(Answer(parameters=[], notices=(Notice(text="a", severity="info"),)), id="a severity that is none"),  # type: ignore[arg-type]  # as above
         pytest.param(Answer(parameters=[], notices=(Notice(text=1),)), id="a notice without text"),  # type: ignore[arg-type]  # as above
     ],
 )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from appset_hub.errors import AnswerTooLarge, BrokenAnswer
-from appset_hub.question import Answer, Notice
+from appset_hub.question import Answer, Notice, Severity
 
 _LONGEST_DIGEST_BYTES = 128
 # A year; well inside what a Duration holds.
@@ -175,8 +175,9 @@ def _check_remarks(answer: Answer) -> None:
         raise BrokenAnswer(f"the digest must be text of at most {_LONGEST_DIGEST_BYTES} bytes")
     if answer.fresh_for_s is not None and not 0 <= answer.fresh_for_s <= _LONGEST_FRESH_S:
         raise BrokenAnswer(f"fresh_for_s must be a number of seconds between 0 and {_LONGEST_FRESH_S}")
-    if not all(isinstance(notice, Notice) and isinstance(notice.text, str) for notice in answer.notices):
-        raise BrokenAnswer("notices must be a tuple of Notice")
+    for notice in answer.notices:
+        if not (isinstance(notice, Notice) and isinstance(notice.text, str) and isinstance(notice.severity, Severity)):
+            raise BrokenAnswer("notices must be a tuple of Notice, each with text and a Severity")
 
 
 def _is_utf8(text: str) -> bool:

@@ -32,7 +32,7 @@ _STEADY_S = 1.0
 
 
 class Attachments:
-    """Which link is attached to which process of the hub.
+    """Which stream leads to which process of the hub.
 
     One process may be found under several addresses (IPv4 and IPv6, say) but takes an instance once: the newest
     stream counts, and a link whose stream it replaced waits until that one is gone, or the two would take turns for
@@ -41,25 +41,25 @@ class Attachments:
 
     def __init__(self) -> None:
         self.first = asyncio.Event()
-        """Set once any link has been attached."""
-        self._links: dict[str, Link] = {}
+        """Set once there has been any."""
+        self._sessions: dict[str, Session] = {}
 
-    def attach(self, link: Link, hub_instance: str) -> None:
-        """Note that `link` is attached now; it replaces another one at the same process."""
-        replaced = self._links.get(hub_instance)
-        self._links[hub_instance] = link
+    def attach(self, session: Session) -> None:
+        """Note a stream that is attached now; another one to the same process ends in good order."""
+        replaced = self._sessions.get(session.hub_instance)
+        self._sessions[session.hub_instance] = session
         self.first.set()
-        if replaced is not None and replaced is not link:
-            replaced.step_aside()
+        if replaced is not None:
+            replaced.leave()
 
-    def detach(self, link: Link, hub_instance: str) -> None:
-        """Note that the stream of `link` is over, unless another one replaced it."""
-        if self._links.get(hub_instance) is link:
-            del self._links[hub_instance]
+    def detach(self, session: Session) -> None:
+        """Note that a stream is over, unless another one replaced it."""
+        if self._sessions.get(session.hub_instance) is session:
+            del self._sessions[session.hub_instance]
 
-    def has_other(self, link: Link, hub_instance: str) -> bool:
-        """Tell whether another link than `link` is attached to that process."""
-        return self._links.get(hub_instance, link) is not link
+    def has_other(self, session: Session) -> bool:
+        """Tell whether another stream leads to the process of this one."""
+        return self._sessions.get(session.hub_instance, session) is not session
 
 
 class Link:
@@ -103,11 +103,6 @@ class Link:
         for session in self._open:
             session.leave()
 
-    def step_aside(self) -> None:
-        """End this stream in good order: another link is attached to the same process of the hub."""
-        if self._session is not None:
-            self._session.leave()
-
     async def _attach_once(self, sessions: asyncio.TaskGroup) -> Ending | None:
         """Attach, and return when the stream brings no more questions: with how it ended, or None if it goes on."""
         try:
@@ -129,11 +124,11 @@ class Link:
             await session.run(self._info)
         finally:
             self._open.discard(session)
-            self._attachments.detach(self, session.hub_instance)
+            self._attachments.detach(session)
             await channel.close()
 
     def _welcomed(self, session: Session) -> None:
-        self._attachments.attach(self, session.hub_instance)
+        self._attachments.attach(session)
         self._last_trouble = ""
         _log.info('attached to hub "%s" at %s', session.hub_instance, self._target)
 
@@ -143,8 +138,8 @@ class Link:
         if ending is not None and not self._leaving.is_set():
             self._say(ending)
         await self._wait(self._backoff.after_refusal_s() if refused else self._backoff.after_failure_s())
-        hub_instance = self._session.hub_instance if self._session is not None else ""
-        while self._attachments.has_other(self, hub_instance) and not self._leaving.is_set():
+        session = self._session
+        while session is not None and self._attachments.has_other(session) and not self._leaving.is_set():
             await self._wait(self._connection.pace.longest_retry_s)
 
     async def _wait(self, pause_s: float) -> None:

@@ -7,7 +7,6 @@ Who opens streams, and when, is not known here.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from dataclasses import dataclass
@@ -117,7 +116,8 @@ class Session:
             message = await self._call.read()
         if not isinstance(message, registry_pb2.AttachResponse) or not message.HasField("welcome"):
             return False
-        self.hub_instance = message.welcome.hub_instance
+        # A hub without a name is taken for one of its own.
+        self.hub_instance = message.welcome.hub_instance or f"unnamed-{id(self)}"
         self._max_answer_bytes = message.welcome.max_answer_bytes or MAX_ANSWER_BYTES
         self._on_welcome(self)
         return True
@@ -185,19 +185,27 @@ class Session:
             asked.task.cancel()
 
     async def _write(self) -> None:
+        try:
+            await self._write_until_left()
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            _log.debug("the stream broke; its reader says why")
+        except Exception:  # noqa: BLE001 - whatever it is, the stream has to end.
+            # A stream on which nothing is answered must not look alive.
+            _log.exception("cannot write to the stream; it is given up")
+            self._call.cancel()
+
+    async def _write_until_left(self) -> None:
         """Write what is answered; when leaving, say so first and half-close when all is answered."""
-        # A broken stream is reported by the reader.
-        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            said_leaving = False
-            while True:
-                if self._leaving and not said_leaving:
-                    said_leaving = True
-                    await self._call.write(registry_pb2.AttachRequest(leaving=registry_pb2.Leaving()))
-                if self._outbox:
-                    await self._call.write(take_answers(self._outbox))
-                elif not await self._more_to_write(said_leaving=said_leaving):
-                    await self._call.done_writing()
-                    return
+        said_leaving = False
+        while True:
+            if self._leaving and not said_leaving:
+                said_leaving = True
+                await self._call.write(registry_pb2.AttachRequest(leaving=registry_pb2.Leaving()))
+            if self._outbox:
+                await self._call.write(take_answers(self._outbox))
+            elif not await self._more_to_write(said_leaving=said_leaving):
+                await self._call.done_writing()
+                return
 
     async def _more_to_write(self, *, said_leaving: bool) -> bool:
         """Wait until there is something to write; False when a session that leaves has nothing left."""

@@ -1,0 +1,151 @@
+"""Whether an answer may be taken for the truth: one that loses much of what was there before is held.
+
+Argo CD deletes the Applications of sets that are gone. A backend that is wrong without failing shows in nothing else
+than what it no longer says.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Mode = Literal["enforce", "observe", "off"]
+
+MAX_IDENTITY_CHARS = 64
+MAX_SHOWN_IDENTITIES = 20  # In one entry of the history; the counts are always whole.
+
+_DIGEST_BYTES = 8
+
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
+
+
+class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """When an answer is held, and how it gets free.
+
+    Held is what loses more than ``max_drop`` (a fraction) and at least ``min_sets`` of the sets of the last accepted
+    answer. ``release_after_s``: equal answers for so many seconds are accepted; ``None``: only an operator accepts.
+    """
+
+    mode: Mode = "enforce"
+    max_drop: float = 0.5
+    min_sets: int = 5
+    release_after_s: float | None = None
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """How an answer compares to the one before: sets that came and went, and whether that is too much."""
+
+    came: tuple[str, ...]
+    went: tuple[str, ...]
+    before: int
+    too_much: bool
+
+
+def identities(sets: Iterable[dict[str, Any]], unique_by: Sequence[str]) -> tuple[str, ...]:
+    """What makes each set the one that it is: its values under ``unique_by``, else all of it.
+
+    Short ones stand for themselves, so that a person recognises them; of long ones the start is kept, and a digest.
+    """
+    if len(unique_by) == 1:
+        (key,) = unique_by
+        return tuple(_short(value if type(value := one[key]) is str else _text(value)) for one in sets)
+    if unique_by:
+        return tuple(_short(_text([one[key] for key in unique_by])) for one in sets)
+    return tuple(_short(_text(one)) for one in sets)
+
+
+def _text(value: Any) -> str:
+    return _encode_sorted(value).decode()
+
+
+def _short(text: str) -> str:
+    if len(text) <= MAX_IDENTITY_CHARS:
+        return text
+    digest = blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+    return f"{text[: MAX_IDENTITY_CHARS - 2 * _DIGEST_BYTES - 1]}…{digest}"
+
+
+def judge(before: Iterable[str], after: Iterable[str], policy: GuardPolicy) -> Verdict:
+    """Compare an answer's identities with those of the last accepted one."""
+    old, new = dict.fromkeys(before), dict.fromkeys(after)
+    went = tuple(one for one in old if one not in new)
+    return Verdict(
+        came=tuple(one for one in new if one not in old),
+        went=went,
+        before=len(old),
+        too_much=len(went) >= policy.min_sets and len(went) > policy.max_drop * len(old),
+    )
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """Which question a record is about, for people: what the store's key says, in words."""
+
+    client: str
+    route: str
+    application_set_name: str
+    application_set_namespace: str
+    input_digest: str
+
+
+class Baseline(msgspec.Struct, frozen=True, kw_only=True):
+    """The identities of the last accepted answer to a question, and when it was first given (Unix seconds)."""
+
+    subject: Subject
+    identities: tuple[str, ...]
+    accepted_at_s: float
+
+
+class HeldAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer that is held. ``since_s``: equal answers have been given since then (Unix seconds).
+
+    ``decision`` is an operator's: ``accepted`` lets exactly this answer through once, ``rejected`` keeps it held even
+    where the route would release it in time.
+    """
+
+    id: str
+    subject: Subject
+    answer_digest: str
+    went: int
+    before: int
+    sets: int
+    missing: tuple[str, ...]
+    since_s: float
+    decision: Literal["", "accepted", "rejected"] = ""
+    decided_by: str = ""
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of a question's history: what came and what went, by identity, and from which members."""
+
+    at_s: float
+    sets: int
+    came: int
+    went: int
+    came_shown: tuple[str, ...]
+    went_shown: tuple[str, ...]
+    members: dict[str, int]
+    how: str
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """The last changes of one question, oldest first."""
+
+    subject: Subject
+    changes: tuple[Change, ...]
+
+
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """Who decided what of a held answer, and when (Unix seconds)."""
+
+    at_s: float
+    who: str
+    action: Literal["accept", "reject", "release", "passed"]
+    held_id: str
+    subject: Subject
+    went: int
+    before: int

@@ -1,0 +1,268 @@
+"""Holds answers that lose too much, and keeps what they are held against.
+
+A baseline is moved by an accepted answer and by nothing else: not by one that is held, not by a failure, and not by
+another question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from hub.core import guard as core
+from hub.core.errors import AnswerHeld
+from hub.core.events import AnswerHeldBack, AnswerReleased, DropObserved, HeldDecided
+from hub.service import records
+from hub.service.ports import Change
+
+if TYPE_CHECKING:
+    from hub.core.combine import Answer
+    from hub.core.question import Question
+    from hub.core.routes import Route
+    from hub.service.ports import Events, Store, WallClock
+
+MAX_CHANGES = 20  # In the history of one question.
+
+_MAX_CACHED_IDENTITIES = 500_000  # Of all baselines in memory; the store has them all.
+
+_encode = msgspec.json.Encoder().encode
+_decode_baseline = msgspec.json.Decoder(core.Baseline).decode
+_decode_held = msgspec.json.Decoder(core.HeldAnswer).decode
+_decode_history = msgspec.json.Decoder(core.History).decode
+_decode_audit = msgspec.json.Decoder(core.AuditEntry).decode
+
+
+class NoSuchHeldAnswer(Exception):
+    """Nothing is held under this id, or no longer."""
+
+
+class Guard:
+    """Reviews answers before they leave, one question at a time, and lets operators decide about those it holds."""
+
+    def __init__(self, store: Store, events: Events, clock: WallClock) -> None:
+        self._store = store
+        self._events = events
+        self._clock = clock
+        self._held: dict[str, core.HeldAnswer] = {}
+        self._baselines = _Baselines(_MAX_CACHED_IDENTITIES)
+        self._writing = asyncio.Lock()
+        self._audited = 0
+
+    async def open(self) -> None:
+        """Read what is held from before this process started."""
+        self._held = {key: _decode_held(value) for key, value in (await self._store.load(records.HELD)).items()}
+
+    async def review(self, question: Question, route: Route, answer: Answer) -> None:
+        """Accept an answer as the truth of now, or hold it.
+
+        Raises:
+            AnswerHeld: it loses too much.
+            StoreFailed: what has to last could not be written, so the answer must not leave.
+        """
+        policy = route.trust.guard
+        if policy.mode == "off":
+            return
+        key = records.key(question)
+        before = await self._before(key)
+        if before == frozenset(answer.identities) and key not in self._held:
+            return
+        async with self._writing:
+            await self._review(key, question, policy, before, answer)
+
+    async def _review(
+        self,
+        key: str,
+        question: Question,
+        policy: core.GuardPolicy,
+        before: frozenset[str] | None,
+        answer: Answer,
+    ) -> None:
+        verdict = core.judge(_in_order(before), answer.identities, policy)
+        how: Literal["", "accepted", "released", "observed"] = ""
+        if verdict.too_much and policy.mode == "observe":
+            how = "observed"
+            self._events.emit(DropObserved(route=question.route, went=len(verdict.went), before=verdict.before))
+        elif verdict.too_much:
+            how = await self._release_or_hold(key, question, policy, verdict, answer)
+        await self._accept(key, question, answer, verdict, how)
+
+    async def _release_or_hold(
+        self,
+        key: str,
+        question: Question,
+        policy: core.GuardPolicy,
+        verdict: core.Verdict,
+        answer: Answer,
+    ) -> Literal["accepted", "released"]:
+        """How a held answer gets free now; raises ``AnswerHeld`` if it does not."""
+        answer_digest = records.digest(answer.body)
+        held = self._held.get(key)
+        if held is None or held.answer_digest != answer_digest:
+            held = await self._hold(key, question, verdict, answer, answer_digest)
+        elif held.decision == "accepted":
+            return "accepted"
+        elif held.decision != "rejected" and _waited_enough(held, policy, self._clock()):
+            return "released"
+        self._events.emit(AnswerHeldBack(route=question.route, held_id=held.id, went=held.went, before=held.before))
+        raise AnswerHeld(_message(question.route, held))
+
+    async def _hold(
+        self, key: str, question: Question, verdict: core.Verdict, answer: Answer, answer_digest: str
+    ) -> core.HeldAnswer:
+        held = core.HeldAnswer(
+            # Made from what is held, so that the same answer has the same id, and the message the same text.
+            id=records.digest(f"{key} {answer_digest}".encode())[:8],
+            subject=records.subject(question),
+            answer_digest=answer_digest,
+            went=len(verdict.went),
+            before=verdict.before,
+            sets=answer.count,
+            missing=verdict.went[: core.MAX_SHOWN_IDENTITIES],
+            since_s=self._clock(),
+        )
+        await self._store.apply([Change(kind=records.HELD, key=key, value=_encode(held))])
+        self._held[key] = held
+        return held
+
+    async def _accept(self, key: str, question: Question, answer: Answer, verdict: core.Verdict, how: str) -> None:
+        now_s, subject = self._clock(), records.subject(question)
+        baseline = core.Baseline(subject=subject, identities=answer.identities, accepted_at_s=now_s)
+        changes = []
+        if verdict.came or verdict.went or not verdict.before:
+            changes.append(Change(kind=records.BASELINES, key=key, value=_encode(baseline)))
+            changes.append(await self._history(key, subject, answer, verdict, how))
+        held = self._held.get(key)
+        if held is not None:
+            changes.append(Change(kind=records.HELD, key=key, value=None))
+            if how:
+                changes.append(self._audit(held, "passed" if how == "accepted" else "release", held.decided_by))
+        await self._store.apply(changes)
+        self._held.pop(key, None)
+        self._baselines.put(key, frozenset(answer.identities))
+        if how in ("accepted", "released") and held is not None:
+            self._events.emit(AnswerReleased(route=question.route, held_id=held.id, how=how))
+
+    async def _history(
+        self, key: str, subject: core.Subject, answer: Answer, verdict: core.Verdict, how: str
+    ) -> Change:
+        known = await self._store.get(records.HISTORY, key)
+        before = _decode_history(known).changes if known is not None else ()
+        change = core.Change(
+            at_s=self._clock(),
+            sets=answer.count,
+            came=len(verdict.came),
+            went=len(verdict.went),
+            came_shown=verdict.came[: core.MAX_SHOWN_IDENTITIES],
+            went_shown=verdict.went[: core.MAX_SHOWN_IDENTITIES],
+            members=answer.members,
+            how=how or "checked",
+        )
+        history = core.History(subject=subject, changes=(*before, change)[-MAX_CHANGES:])
+        return Change(kind=records.HISTORY, key=key, value=_encode(history))
+
+    async def _before(self, key: str) -> frozenset[str] | None:
+        known = self._baselines.get(key)
+        if known is None:
+            value = await self._store.get(records.BASELINES, key)
+            if value is None:
+                return None
+            known = frozenset(_decode_baseline(value).identities)
+            self._baselines.put(key, known)
+        return known
+
+    def holds(self, question: Question) -> bool:
+        """Whether an answer to this question is held, so that any other answer has to be reviewed."""
+        return bool(self._held) and records.key(question) in self._held
+
+    @property
+    def held_count(self) -> int:
+        """How many answers are held."""
+        return len(self._held)
+
+    def held(self) -> list[core.HeldAnswer]:
+        """What is held, the oldest first."""
+        return sorted(self._held.values(), key=lambda one: (one.since_s, one.id))
+
+    async def decide(self, held_id: str, decision: Literal["accepted", "rejected"], who: str) -> core.HeldAnswer:
+        """Take an operator's decision about a held answer.
+
+        Raises:
+            NoSuchHeldAnswer: nothing is held under this id.
+            StoreFailed: it could not be written; nothing changed.
+        """
+        async with self._writing:
+            key = next((key for key, one in self._held.items() if one.id == held_id), None)
+            if key is None:
+                raise NoSuchHeldAnswer(held_id)
+            held = msgspec.structs.replace(self._held[key], decision=decision, decided_by=who)
+            entry = self._audit(held, "accept" if decision == "accepted" else "reject", who)
+            await self._store.apply([Change(kind=records.HELD, key=key, value=_encode(held)), entry])
+            self._held[key] = held
+        self._events.emit(HeldDecided(held_id=held_id, decision=decision, who=who))
+        return held
+
+    def _audit(
+        self, held: core.HeldAnswer, action: Literal["accept", "reject", "release", "passed"], who: str
+    ) -> Change:
+        now_s = self._clock()
+        self._audited += 1
+        entry = core.AuditEntry(
+            at_s=now_s,
+            who=who,
+            action=action,
+            held_id=held.id,
+            subject=held.subject,
+            went=held.went,
+            before=held.before,
+        )
+        return Change(kind=records.AUDIT, key=f"{now_s:017.6f}-{self._audited}", value=_encode(entry))
+
+    async def audit(self) -> list[core.AuditEntry]:
+        """Who decided what, oldest first."""
+        return [_decode_audit(value) for value in (await self._store.load(records.AUDIT)).values()]
+
+    async def history(self, application_set_name: str) -> list[core.History]:
+        """The last changes of all questions of an ApplicationSet."""
+        found = await self._store.load(records.HISTORY, f"{application_set_name}/")
+        return [_decode_history(value) for value in found.values()]
+
+
+def _in_order(identities: frozenset[str] | None) -> list[str]:
+    return sorted(identities or ())
+
+
+def _waited_enough(held: core.HeldAnswer, policy: core.GuardPolicy, now_s: float) -> bool:
+    return policy.release_after_s is not None and now_s - held.since_s >= policy.release_after_s
+
+
+def _message(route: str, held: core.HeldAnswer) -> str:
+    missing = f'route "{route}": {held.went} of {held.before} parameter sets are missing from the answer'
+    if held.decision == "rejected":
+        return f"{missing}; an operator rejected it ({held.id}), and nothing was changed"
+    return f'{missing}; nothing was changed. If they are meant to go: "appset-hub accept {held.id}"'
+
+
+class _Baselines:
+    """The baselines that were needed last, within a bound on their identities."""
+
+    def __init__(self, max_identities: int) -> None:
+        self._max = max_identities
+        self._size = 0
+        self._known: OrderedDict[str, frozenset[str]] = OrderedDict()
+
+    def get(self, key: str) -> frozenset[str] | None:
+        found = self._known.get(key)
+        if found is not None:
+            self._known.move_to_end(key)
+        return found
+
+    def put(self, key: str, identities: frozenset[str]) -> None:
+        before = self._known.pop(key, None)
+        self._size += len(identities) + 1 - (0 if before is None else len(before) + 1)
+        self._known[key] = identities
+        while self._size > self._max and len(self._known) > 1:
+            _, dropped = self._known.popitem(last=False)
+            self._size -= len(dropped) + 1
