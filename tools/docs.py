@@ -9,11 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import contract
+import metrics
+import settings
 
 ROOT = Path(__file__).parent.parent
 
 PAGES: dict[str, Callable[[], str]] = {
+    "docs/configuration.md": settings.page,
     "docs/grpc-reference.md": contract.page,
+    "docs/metrics.md": metrics.page,
 }
 
 

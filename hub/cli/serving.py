@@ -9,6 +9,7 @@ import click
 from hub import main as hub_main
 from hub.cli.options import config_option, failed, override_options, settings_or_exit
 from hub.config.load import Source
+from hub.core.errors import StoreFailed
 from hub.rpc.server import CannotListen
 from hub.store.sqlite import CannotOpenStore
 
@@ -32,5 +33,5 @@ def serve(config_path: Path | None, *, dev: bool, flags: dict[str, str]) -> None
         click.secho(f"WARNING: {_DEV_WARNING}", fg="red", bold=True, err=True)
     try:
         hub_main.run(source, settings)
-    except (CannotListen, CannotOpenStore) as error:
+    except (CannotListen, CannotOpenStore, StoreFailed) as error:
         failed(str(error))

@@ -204,8 +204,10 @@ class Asker:
         self, raw: ports.RawAnswer, known: CheckedAnswer | None, inquiry: Inquiry, backend: str
     ) -> CheckedAnswer:
         if raw.not_modified:
-            if known is None or not known.digest:
-                raise AnswerRefused(f'backend "{backend}" answered "not modified" to a question that was new to it')
+            if known is None or not known.digest or raw.digest not in ("", known.digest):
+                raise AnswerRefused(
+                    f'backend "{backend}" answered "not modified", but not of the answer that the hub holds'
+                )
             self._events.emit(_NOT_MODIFIED)
             return known
         if known is not None and raw.sets_json == known.raw and raw.digest == known.digest:

@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from hub.core import events as ev
+from hub.core.errors import leaves
 from hub.telemetry.metrics import NO_ROUTE, UNKNOWN_BACKEND, Metrics
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ class Telemetry:
         self._asks = _Labelled(metrics.backend_requests.labels)
         self._ask_durations = _Labelled(metrics.backend_duration.labels)
         self._checks = _Labelled(metrics.checks.labels)
+        for leaf in leaves():
+            # From zero, so that an alert on an increase sees the first one.
+            metrics.refusals.labels(leaf.reason)
         self.notices: deque[ev.AnswerNoticed] = deque(maxlen=KEPT_NOTICES)
         self._takers: dict[type[ev.Event], Callable[[Any], None]] = {
             ev.RequestEnded: self._request_ended,
