@@ -42,7 +42,7 @@ class Pool:
     def __init__(self, directory: Directory[Link], clock: Clock) -> None:
         self._directory = directory
         self._clock = clock
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._waiting: dict[str, deque[_Waiter]] = {}
 
     async def take(self, turn: Turn, avoid: Instance[Link] | None) -> Instance[Link]:
         """An instance with one more in flight; give it back with ``give_back``.
@@ -68,15 +68,23 @@ class Pool:
     def give_back(self, instance: Instance[Link]) -> None:
         """End what ``take`` began."""
         instance.in_flight -= 1
-        waiting = self._waiting.get(instance.info.name)
-        if waiting:
-            _wake_one(waiting)
+        self._wake_one(instance.info.name)
 
     def changed(self, backend: str) -> None:
         """An instance of this backend came, or can be asked again: let all who wait look once more."""
+        for waiter in self._waiting.pop(backend, ()):
+            waiter.wake()
+
+    def _wake_one(self, backend: str) -> None:
+        """Wake the first who could take an instance now; others may wait for an instance that claims their name."""
         waiting = self._waiting.get(backend)
-        while waiting:
-            _wake_one(waiting)
+        if not waiting:
+            return
+        for waiter in waiting:
+            if self._directory.pick(backend, waiter.turn.claimed_name, None) is not None:
+                waiting.remove(waiter)
+                waiter.wake()
+                return
 
     async def _wait(self, turn: Turn, avoid: Instance[Link] | None) -> Instance[Link]:
         busy_until = Deadline(turn.deadline.at_s - _LEFT_FOR_REFUSAL_S)
@@ -84,31 +92,31 @@ class Pool:
         while True:
             present = self._directory.present(turn.backend, turn.claimed_name)
             until = busy_until if present else absent_until
-            woken = await self._sleep(turn.backend, until.left_s(self._clock()))
+            woken = await self._sleep(turn, until.left_s(self._clock()))
             instance = self._directory.pick(turn.backend, turn.claimed_name, avoid)
             if instance is not None:
                 return instance
             if not woken or until.left_s(self._clock()) <= 0:
                 raise self._refusal(turn)
 
-    async def _sleep(self, backend: str, limit_s: float) -> bool:
+    async def _sleep(self, turn: Turn, limit_s: float) -> bool:
         """Wait for a change of the backend; false if there was none in time."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting = self._waiting.setdefault(backend, deque())
-        waiting.append(future)
+        waiter = _Waiter(turn)
+        self._waiting.setdefault(turn.backend, deque()).append(waiter)
         try:
             async with asyncio.timeout(limit_s):
-                await future
+                await waiter.future
         except TimeoutError:
             return False
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
-                # This waiter was woken for a free place that it will not take: pass it on.
-                _wake_one(waiting)
+            if waiter.is_woken:
+                # It will not take the free place for which it was woken: pass it on.
+                self._wake_one(turn.backend)
             raise
         finally:
-            if future in waiting:
-                waiting.remove(future)
+            waiting = self._waiting.get(turn.backend)
+            if waiting is not None and waiter in waiting:
+                waiting.remove(waiter)
         return True
 
     def _refusal(self, turn: Turn) -> BackendAbsent | BackendBusy:
@@ -127,9 +135,19 @@ class Pool:
         )
 
 
-def _wake_one(waiting: deque[asyncio.Future[None]]) -> None:
-    while waiting:
-        future = waiting.popleft()
-        if not future.done():
-            future.set_result(None)
-            return
+class _Waiter:
+    """Somebody who waits for an instance."""
+
+    __slots__ = ("future", "turn")
+
+    def __init__(self, turn: Turn) -> None:
+        self.turn = turn
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def wake(self) -> None:
+        if not self.future.done():
+            self.future.set_result(None)
+
+    @property
+    def is_woken(self) -> bool:
+        return self.future.done() and not self.future.cancelled()
