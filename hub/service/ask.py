@@ -182,6 +182,9 @@ class Asker:
                 self._events.emit(
                     AskRetried(backend=turn.backend, instance=instance.info.instance, cause=type(error).__name__)
                 )
+            except ports.TimedOut as error:
+                # The same as if the hub had noticed it first, in the same words.
+                raise TimeoutError from error
             except ports.AskError as error:
                 self._tell(error, turn.backend, ask)
                 raise _translated(error, turn.backend) from error
@@ -245,7 +248,5 @@ def _translated(error: ports.AskError, backend: str) -> HubError:
             return BackendNotReady(f'backend "{backend}" is not ready: {error}')
         case ports.InvalidInput():
             return InputRefused(f'backend "{backend}" refuses the input: {error}')
-        case ports.TimedOut():
-            return DeadlinePassed(f'backend "{backend}" did not answer in time')
         case _:
             return BackendFailed(f'backend "{backend}" failed; its own log, and the hub\'s, say why')

@@ -81,7 +81,7 @@ class Pool:
         if not waiting:
             return
         for waiter in waiting:
-            if self._directory.pick(backend, waiter.turn.claimed_name, None) is not None:
+            if not waiter.future.done() and self._directory.pick(backend, waiter.turn.claimed_name, None) is not None:
                 waiting.remove(waiter)
                 waiter.wake()
                 return
