@@ -19,7 +19,7 @@ from hub.cli.options import (
 )
 from hub.cli.printing import cell, print_json, print_table
 from hub.config.load import Source
-from hub.http.app import GETPARAMS
+from hub.core.question import GETPARAMS
 
 if TYPE_CHECKING:
     from hub.core.settings import ClientTokens

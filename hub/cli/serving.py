@@ -6,12 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hub import main as hub_main
 from hub.cli.options import config_option, failed, override_options, settings_or_exit
 from hub.config.load import Source
 from hub.core.errors import StoreFailed
-from hub.rpc.server import CannotListen
-from hub.store.sqlite import CannotOpenStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +24,11 @@ _DEV_WARNING = (
 @override_options
 def serve(config_path: Path | None, *, dev: bool, flags: dict[str, str]) -> None:
     """Run the hub until SIGTERM or Ctrl-C."""
+    # Here, and not above: the other commands start in a third of the time without a hub in them.
+    from hub import main as hub_main  # noqa: PLC0415
+    from hub.rpc.server import CannotListen  # noqa: PLC0415
+    from hub.store.sqlite import CannotOpenStore  # noqa: PLC0415
+
     source = Source(path=config_path, flags=flags, dev=dev)
     settings = settings_or_exit(source)
     if dev:

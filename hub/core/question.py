@@ -8,6 +8,9 @@ import msgspec
 
 from hub.core.errors import InvalidRequest
 
+GETPARAMS = "/api/v1/getparams.execute"
+"""The path that Argo CD adds to a ``baseUrl``."""
+
 MAX_NAME_CHARS = 253  # Kubernetes' limit for the name of an object.
 
 EMPTY_INPUT = b"{}"

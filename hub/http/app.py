@@ -10,6 +10,7 @@ from aiohttp.web_request import BaseRequest
 
 from hub.core.errors import HubError, InternalError, InvalidRequest, MethodNotAllowed, UnknownPath
 from hub.core.events import RequestEnded
+from hub.core.question import GETPARAMS
 from hub.core.registration import is_label
 from hub.http import reply
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from hub.http.admission import Admission
     from hub.http.getparams import GetParams, RequestIds
     from hub.service.ports import Events
-
-GETPARAMS = "/api/v1/getparams.execute"
 
 _BAD_REQUEST = 400
 

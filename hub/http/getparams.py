@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import traceback
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from hub.service.ports import Clock, Events
 
 CLIENT_CLOSED_REQUEST = 499  # What proxies log for a caller that hung up; never sent.
+
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Executor(Protocol):
@@ -97,7 +101,13 @@ class GetParams:
         report.client = client.name
         with self._admission.admit(client):
             call = parse_call(await self._body(http))
-            request = Request(client=client, call=call, path_route=path_route, request_id=report.request_id)
+            request = Request(
+                client=client,
+                call=call,
+                path_route=path_route,
+                request_id=report.request_id,
+                traceparent=_traceparent(http.headers.get("traceparent")),
+            )
             report.request = request
             return await self._execute(request)
 
@@ -126,6 +136,11 @@ class GetParams:
     def _refuse(self, error: HubError, report: _Report) -> web.Response:
         report.status, report.reason, report.message = error.status, error.reason, str(error)
         return reply.refused(error, report.request_id)
+
+
+def _traceparent(header: str | None) -> str:
+    """A caller's trace context; what is none is left out rather than refused, as the W3C recommendation asks."""
+    return header if header is not None and _TRACEPARENT.fullmatch(header) else ""
 
 
 class _Report(msgspec.Struct, kw_only=True):

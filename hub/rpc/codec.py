@@ -50,7 +50,9 @@ def request(ask: Ask) -> backend_pb2.GetParamsRequest:
 
 def question(number: int, ask: Ask, time_left_s: float) -> registry_pb2.Question:
     """One ask, as it travels on a stream."""
-    return registry_pb2.Question(id=number, request=request(ask), time_left=duration(time_left_s))
+    return registry_pb2.Question(
+        id=number, request=request(ask), time_left=duration(time_left_s), traceparent=ask.traceparent
+    )
 
 
 def duration(seconds: float) -> Duration:

@@ -129,9 +129,10 @@ class DialledLink:
         """
         self._in_flight += 1
         self._idle.clear()
+        metadata = (*self._metadata, ("traceparent", ask.traceparent)) if ask.traceparent else self._metadata
         try:
             response = await self._get_params(
-                codec.request(ask), timeout=deadline.left_s(self._clock()), metadata=self._metadata
+                codec.request(ask), timeout=deadline.left_s(self._clock()), metadata=metadata
             )
         except grpc.aio.AioRpcError as error:
             raise self._translated(error) from error

@@ -39,6 +39,7 @@ class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
     question: Question
     route: Route
     request_id: str
+    traceparent: str = ""
     deadline: Deadline
     known: Mapping[str, CheckedAnswer]
 
@@ -153,6 +154,7 @@ class Asker:
             application_set_namespace=question.application_set_namespace,
             input_json=question.input_json,
             request_id=inquiry.request_id,
+            traceparent=inquiry.traceparent,
             known_digest=known.digest if known is not None else "",
         )
         turn = Turn(

@@ -35,12 +35,16 @@ _CACHED = AnswerCached()
 
 
 class Request(msgspec.Struct, kw_only=True):
-    """One call of a client. ``route_name`` is filled in when the route is found, for whoever reports on it."""
+    """One call of a client. ``traceparent`` is its W3C trace context, if it sent one.
+
+    ``route_name`` is filled in when the route is found, for whoever reports on it.
+    """
 
     client: Client
     call: Call
     path_route: str | None
     request_id: str
+    traceparent: str = ""
     route_name: str = ""
 
 
@@ -92,9 +96,7 @@ class Execute:
             return remembered.combined
         check_echo(route.values, call.parameters, route.name)
         self._inputs.check(route, call.parameters)
-        return await self._flights.join(
-            (question, route), lambda: self._answer(question, route, call.parameters, request.request_id)
-        )
+        return await self._flights.join((question, route), lambda: self._answer(question, route, request))
 
     def _route(self, request: Request) -> Route:
         call, client = request.call, request.client
@@ -104,12 +106,13 @@ class Execute:
         client.check_route(route.name)
         return route
 
-    async def _answer(self, question: Question, route: Route, parameters: Mapping[str, Any], request_id: str) -> Answer:
+    async def _answer(self, question: Question, route: Route, request: Request) -> Answer:
         remembered = self._remembered.get(question)
         inquiry = Inquiry(
             question=question,
             route=route,
-            request_id=request_id,
+            request_id=request.request_id,
+            traceparent=request.traceparent,
             deadline=Deadline(self._clock() + route.deadline_s),
             known=_NOTHING_KNOWN if remembered is None else remembered.members,
         )
@@ -118,7 +121,7 @@ class Execute:
                 answered = await self._asker.ask_first(inquiry)
             else:
                 answered = await self._asker.ask_all(inquiry)
-            return await self._accepted(inquiry, parameters, answered, remembered)
+            return await self._accepted(inquiry, request.call.parameters, answered, remembered)
         except HubError as error:
             return await self._last_good.instead_of(error, question, route)
 

@@ -22,6 +22,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     application_set_namespace: str
     input_json: bytes
     request_id: str
+    traceparent: str = ""
     known_digest: str = ""
 
 
