@@ -14,13 +14,13 @@ import appset_hub
 import click
 import uvloop
 
-from backends import http_plugin, logs, static
+from backends import http_plugin, logs, oci, static
 from backends.mistakes import Mistake
 
 if TYPE_CHECKING:
     from backends.bundle import Bundle, Kind
 
-KINDS: tuple[Kind, ...] = (static.KIND, http_plugin.KIND)
+KINDS: tuple[Kind, ...] = (static.KIND, oci.KIND, http_plugin.KIND)
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 

@@ -163,24 +163,28 @@ class Membership:
             self.leave(instance, "the hub shuts down")
 
     async def _admit(self, info: BackendInfo) -> None:
-        if self._closing:
-            raise NotNow("the hub shuts down")
+        """Check an instance and write down what it claims; the caller joins it before anything else can happen."""
         check_info(info)
         if info.input_schema_json and (problem := self._schemas.problem(info.input_schema_json)):
             raise Malformed(f"backend.input_schema_json cannot be used: {problem}")
-        check_grant(info, self._directory.grant(info.name))
-        siblings = self._directory.instances(info.name)
-        if len(siblings) >= self._limits.max_instances and self._directory.find(info.name, info.instance) is None:
-            raise TooMany(f'backend "{info.name}" has {self._limits.max_instances} instances already')
         async with self._claiming:
+            if self._closing:
+                raise NotNow("the hub shuts down")
+            check_grant(info, self._directory.grant(info.name))
+            self._check_room(info)
             claim = self._directory.widened_claim(info)
-            if len(claim) > MAX_PATTERNS:
-                raise TooMany(f'backend "{info.name}" has claimed more than {MAX_PATTERNS} patterns; forget it first')
             if claim != self._directory.registered_claim(info.name):
                 try:
                     await self._save(info.name, claim)
                 except StoreFailed as error:
                     raise NotNow("the hub's store cannot be written; nothing was registered") from error
+
+    def _check_room(self, info: BackendInfo) -> None:
+        siblings = self._directory.instances(info.name)
+        if len(siblings) >= self._limits.max_instances and self._directory.find(info.name, info.instance) is None:
+            raise TooMany(f'backend "{info.name}" has {self._limits.max_instances} instances already')
+        if len(self._directory.widened_claim(info)) > MAX_PATTERNS:
+            raise TooMany(f'backend "{info.name}" has claimed more than {MAX_PATTERNS} patterns; forget it first')
 
     async def _save(self, backend: str, patterns: tuple[str, ...]) -> None:
         value = msgspec.json.encode(patterns) if patterns else None

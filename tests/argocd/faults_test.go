@@ -30,8 +30,6 @@ type fault struct {
 	varies string
 	// guard: the row needs the guard.
 	guard bool
-	// sampleScript is the nearest that the sample plugin's author can do, where script is beyond him.
-	sampleScript act
 	// hubOnly says why the sample plugin has no such fault; empty: the row runs against both.
 	hubOnly string
 }
@@ -41,6 +39,9 @@ const (
 	noBackend = "it has no backends"
 	noStore   = "it has no store"
 	noConfig  = "it has no configuration"
+	noMemory  = "it remembers nothing"
+	noGuard   = "it has no guard"
+	noWord    = "it can only answer or break"
 )
 
 func faults() []fault {
@@ -96,7 +97,32 @@ func processFaults() []fault {
 			says: []string{"502", `"images"`},
 		},
 		{
-			name: "backend claims anew with another name", options: hubOptions{claims: true},
+			name: "backend raises, and the last good answer is allowed", options: hubOptions{route: "stale_if_error: {max_age: 1h}"},
+			script: act{"do": "raise"}, quiet: true, hubOnly: noMemory,
+		},
+		{
+			name: "backend killed, and the last good answer is allowed", options: hubOptions{route: "stale_if_error: {max_age: 1h}"},
+			inject: killed, heal: (*rig).reviveAuthor, quiet: true, hubOnly: noMemory,
+		},
+		{
+			name:    "hub restarted, backend killed, and the last good answer is allowed",
+			options: hubOptions{route: "stale_if_error: {max_age: 1h}"},
+			inject: func(r *rig) {
+				r.killAuthor()
+				r.serverProcess().kill()
+				r.startServer()
+			}, heal: (*rig).reviveAuthor, quiet: true, hubOnly: noMemory,
+		},
+		{
+			name: "backend says that it is not ready", script: act{"do": "not-ready", "text": "the cache is cold"},
+			says: []string{"503", `"images"`}, hubOnly: noWord,
+		},
+		{
+			name: "backend refuses the input", script: act{"do": "refuse", "path": "branch", "text": "no such branch"},
+			says: []string{"400", "branch: no such branch"}, hubOnly: noWord,
+		},
+		{
+			name: "backend that claims is killed", options: hubOptions{claims: true},
 			inject: func(r *rig) {
 				r.killAuthor()
 				r.hub.awaitBackend("images", false)
@@ -129,10 +155,10 @@ func answerFaults() []fault {
 		{name: "answer is text", script: value("no answer today"), says: refused},
 		{name: "answer is a number", script: value(42), says: refused},
 		{name: "answer is false", script: value(false), says: refused},
-		{name: "a set is null", script: value([]any{nil}), says: refused},
-		{name: "a set is empty", script: value([]any{params{}}), says: refused},
-		{name: "a set is text", script: value([]any{"app-01"}), says: refused},
-		{name: "a set is a list", script: value([]any{[]any{params{"name": "app-01"}}}), says: refused},
+		{name: "a set is null", script: value(spoiled(nil)), says: refused},
+		{name: "a set is empty", script: value(spoiled(params{})), says: refused},
+		{name: "a set is text", script: value(spoiled("app-01")), says: refused},
+		{name: "a set is a list", script: value(spoiled([]any{params{"name": "app-01"}})), says: refused},
 		{name: "a value is no JSON (set)", script: python("set"), says: refused},
 		{name: "a value is no JSON (bytes)", script: python("bytes"), says: refused},
 		{name: "a value is no JSON (path)", script: python("path"), says: refused},
@@ -141,26 +167,36 @@ func answerFaults() []fault {
 		{name: "keys are numbers", script: python("number-keys"), says: refused},
 		{
 			name: "keys collide when flattened", options: hubOptions{},
-			script: value([]any{params{"name": "app-01", "a": params{"b": 1}, "a.b": 2, "digest": "x"}}), says: refused,
+			script: value(spoiled(params{"name": "app-01", "a": params{"b": 1}, "a.b": 2, "digest": "x"})), says: refused,
 		},
 		{
 			name: "a set lost its name", options: hubOptions{route: "required_keys: [name]"},
-			script: value(append([]any{params{"digest": "sha256:00"}}, anys(numbered(2, 12))...)), says: append(refused, "name"),
+			script: value(spoiled(params{"digest": "sha256:00"})), says: []string{"502", `"previews"`, `"name"`},
 		},
 		{
 			name: "the name is null", options: hubOptions{route: "required_keys: [name]"},
-			script: value(append([]any{params{"name": nil, "digest": "x"}}, anys(numbered(2, 12))...)), says: append(refused, "name"),
+			script: value(spoiled(params{"name": nil, "digest": "x"})), says: []string{"502", `"previews"`, `"name"`},
+		},
+		{
+			name: "a key that is null is dropped, and was required", options: hubOptions{route: "required_keys: [name]\nnulls: drop"},
+			script: value(spoiled(params{"name": nil, "digest": "x"})), says: []string{"502", `"previews"`, `"name"`}, hubOnly: noConfig,
+		},
+		{
+			name: "a value is null where the route refuses it", options: hubOptions{route: "nulls: refuse"},
+			script: value(spoiled(params{"name": "app-01", "digest": nil})), says: []string{"502", "null"}, hubOnly: noConfig,
 		},
 		{
 			name: "two sets have one name", options: hubOptions{route: "unique_by: [name]"},
-			script: value(anys(append(numbered(1, 11), numbered(11, 11)...))), says: append(refused, "app-11"),
+			script: value(anys(append(numbered(1, 11), numbered(11, 11)...))), says: []string{"502", `"previews"`, `"name"`},
 		},
 		{
-			name: "answer is huge", script: act{"do": "big", "count": 20, "bytes": 1 << 20}, says: refused,
-			sampleScript: act{"do": "big", "count": 20, "bytes": 1 << 20},
+			name: "answer is huge", script: act{"do": "big", "sets": numbered(1, 12), "bytes": 2 << 20}, says: refused,
 		},
 	}
 }
+
+// spoiled is a whole answer whose first set is not what it should be.
+func spoiled(first any) []any { return append([]any{first}, anys(numbered(2, 12))...) }
 
 func anys(sets []params) []any {
 	made := []any{}
@@ -175,8 +211,8 @@ func rawFaults() []fault {
 	refused := []string{"502", `"images"`}
 	rows := []fault{
 		{name: "raw: no bytes", script: raw("")},
-		{name: "raw: null", script: raw("null"), sampleScript: value(nil)},
-		{name: "raw: an object", script: raw("{}"), sampleScript: value(params{})},
+		{name: "raw: null", script: raw("null")},
+		{name: "raw: an object", script: raw("{}")},
 		{name: "raw: half of the JSON", script: raw(`[{"name":"app-01"},`)},
 		{name: "raw: garbage", script: raw("\x00\x01\xff\xfe garbage")},
 		{name: "raw: white space", script: raw(" \n ")},
@@ -185,12 +221,13 @@ func rawFaults() []fault {
 		{name: "raw: two documents", script: raw(`[{"name":"app-01"}][]`)},
 		{name: "raw: NaN", script: raw(`[{"name":"app-01","n":NaN}]`)},
 		{name: "raw: a number over the range", script: raw(`[{"name":"app-01","n":1e400}]`)},
-		{name: "raw: a key twice", script: raw(`[{"name":"app-01","name":"app-99","digest":"x"}]`)},
+		{name: "raw: a key twice", script: raw(`[{"name":"app-01","name":"app-99","digest":"x"},` + jsonOf(numbered(2, 12))[1:])},
 		{name: "raw: not UTF-8", script: raw("[{\"name\":\"app-\xff\"}]")},
 		{name: "raw: a lone surrogate", script: raw(`[{"name":"app-\ud800"}]`)},
 		{name: "raw: a byte order mark", script: raw("\ufeff[]")},
 		{name: "raw: too deep", script: raw(`[{"name":"app-01","n":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}]`)},
-		{name: "raw: over the hub's limit of bytes", script: act{"do": "huge", "bytes": 17 << 20}},
+		{name: "raw: over the hub's limit of bytes", script: act{"do": "huge", "bytes": 17 << 20}, says: []string{"50", `"images"`},
+			varies: "such a message ends the stream, and the next question may come before the backend is back"},
 		{name: "raw: not modified, of nothing", script: act{"do": "not-modified"}},
 		{name: "raw: an answer without an outcome", script: act{"do": "no-outcome"}},
 		{name: "raw: failure INTERNAL", script: failure(13, "out of cheese")},
@@ -198,7 +235,7 @@ func rawFaults() []fault {
 		{name: "raw: failure with an unknown code", script: failure(99, "what")},
 		{name: "raw: failure UNAVAILABLE", script: failure(14, "cache is cold"), says: []string{"503", `"images"`}},
 		{name: "raw: failure INVALID_ARGUMENT", script: failure(3, "replicas: must be positive"), says: []string{"400", "replicas"}},
-		{name: "raw: the answer to another question", script: act{"do": "wrong-id"}, says: []string{"504", `"images"`}},
+		{name: "raw: the answer to another question", script: act{"do": "wrong-id"}, says: []string{"50", `"images"`}},
 		{name: "raw: the stream closes", script: act{"do": "close"}, says: []string{"50", `"images"`}},
 		{
 			name: "raw: every answer twice", script: act{"do": "answer", "sets": numbered(1, 12), "twice": true}, quiet: true,
@@ -209,9 +246,7 @@ func rawFaults() []fault {
 		if rows[i].says == nil && !rows[i].quiet {
 			rows[i].says = refused
 		}
-		if rows[i].sampleScript == nil {
-			rows[i].hubOnly = noBytes
-		}
+		rows[i].hubOnly = noBytes
 	}
 	return rows
 }
@@ -407,12 +442,12 @@ func tokenFaults() []fault {
 	}
 	good := secret(strongToken)
 	return []fault{
-		{name: "token rotated in Argo CD only", inject: secret("the next token"), heal: good, says: []string{"403", "token"}},
+		{name: "token rotated in Argo CD only", inject: secret("the-next-token"), heal: good, says: []string{"403", "token"}},
 		{name: "token empty in the Secret", inject: secret(""), heal: good, says: []string{"403", "token"}},
 		{
 			name:   "token key missing in the Secret",
 			inject: func(r *rig) { r.cluster.setSecret("argocd-secret", map[string]string{"other": "x"}) },
-			heal:   good, says: []string{"403", tokenKey},
+			heal:   good, says: []string{"403", "Secret lacks the key"},
 		},
 		{
 			name: "Secret missing", inject: func(r *rig) { r.cluster.setSecret("argocd-secret", nil) }, heal: good,
@@ -430,11 +465,11 @@ func tokenFaults() []fault {
 		},
 		{
 			name: "token rotated at the hub only", inject: func(r *rig) {
-				r.hub.write("client.token", "the next token\n")
+				r.hub.write("client.token", "the-next-token\n")
 				r.hub.reload()
 				r.hub.awaitAnswer(strongToken, 403)
 			}, heal: func(r *rig) {
-				r.cluster.setSecret("argocd-secret", map[string]string{tokenKey: "the next token"})
+				r.cluster.setSecret("argocd-secret", map[string]string{tokenKey: "the-next-token"})
 			}, says: []string{"403", "token"}, hubOnly: "it reads its token once",
 		},
 		{
@@ -466,7 +501,7 @@ func requestFaults() []fault {
 	return []fault{
 		{
 			name: "baseUrl names a route that does not exist", inject: baseURL(func(r *rig) string { return r.url() + "/nowhere" }),
-			heal: heal, says: []string{"404", "nowhere"},
+			heal: heal, says: []string{"404", "baseUrl", "route"},
 		},
 		{
 			name: "baseUrl has a path too many", inject: baseURL(func(r *rig) string { return r.url() + "/a/b/c" }),
@@ -523,26 +558,27 @@ func requestFaults() []fault {
 
 // guardFaults are valid answers that are shorter than anyone meant. Only the guard can know.
 func guardFaults() []fault {
-	held := []string{"409", "held"}
+	held := []string{"409", "missing from the answer", "appset-hub accept"}
 	rows := []fault{
 		{name: "answer is []", script: answers([]params{}), says: held},
 		{name: "answer is half", script: answers(numbered(1, 5)), says: held},
 		{name: "answer has other names", script: answers(numbered(51, 62)), says: held},
 		{name: "answer is [], hub restarted", script: answers([]params{}), inject: func(r *rig) {
-			if r.hub == nil {
-				return
-			}
 			r.serverProcess().kill()
 			r.startServer()
 			r.awaitAuthor()
-		}, says: held},
+		}, says: held, hubOnly: noGuard},
 		{name: "answer is [], held and rejected", script: answers([]params{}), each: func(r *rig) {
-			if r.hub != nil && len(r.hub.held()) == len(r.modes) {
+			if len(r.hub.held()) == len(r.modes) {
 				r.hub.decide("reject")
 			}
-		}, says: held},
+		}, says: []string{"409", "missing from the answer"}, varies: "the text says that an operator rejected it", hubOnly: noGuard},
 		{
-			name: "raw: answer is []", options: hubOptions{raw: true}, script: raw("[]"), sampleScript: answers([]params{}), says: held,
+			name: "answer lacks two, where the route allows one", options: hubOptions{route: "guard: {max_drop: 10%, min_sets: 1}"},
+			script: answers(numbered(1, 10)), says: held, hubOnly: noGuard,
+		},
+		{
+			name: "raw: answer is []", options: hubOptions{raw: true}, script: raw("[]"), says: held, hubOnly: noGuard,
 		},
 	}
 	for i := range rows {

@@ -46,7 +46,7 @@ func start(t testing.TB, dir, name string, command []string, env ...string) *pro
 		p.signal(syscall.SIGCONT)
 		p.kill()
 		if t.Failed() {
-			t.Logf("%s said:\n%s", name, p.output(4000))
+			t.Logf("%s said:\n%s", name, p.output(1500))
 		}
 	})
 	return p
@@ -97,7 +97,7 @@ func (p *process) terminate() {
 	select {
 	case <-p.done:
 	case <-time.After(30 * time.Second):
-		p.t.Fatalf("the process did not end within 30 s of SIGTERM\n%s", p.output(4000))
+		p.t.Fatalf("the process did not end within 30 s of SIGTERM\n%s", p.output(1500))
 	}
 }
 

@@ -110,42 +110,52 @@ func refusalCell(target string, i int) string {
 }
 
 func summary(text *strings.Builder) {
-	text.WriteString("| | hub | sample plugin |\n|---|---|---|\n")
+	text.WriteString("| | hub, all rows | hub, the rows that the sample plugin has too | sample plugin |\n|---|---|---|---|\n")
 	line := func(name string, count func(outcome) int) {
-		fmt.Fprintf(text, "| %s | %d | %d |\n", name, total("hub", count), total("sample", count))
+		fmt.Fprintf(text, "| %s | %d | %d | %d |\n", name,
+			total("hub", anyRow, count), total("hub", sampleHas, count), total("sample", anyRow, count))
 	}
 	line("fault rows × template modes", func(outcome) int { return 1 })
-	line("rows × modes with a wrong deletion", func(o outcome) int { return min(1, len(o.wrong)) })
+	line("… in which an Application was deleted that nobody ordered away", func(o outcome) int { return min(1, len(o.wrong)) })
 	line("Applications deleted that nobody ordered away", func(o outcome) int { return len(o.wrong) })
-	line("rows × modes with Applications that nobody ordered, or without ordered ones", func(o outcome) int { return min(1, len(o.misplaced)) })
-	line("rows × modes where the ordered deletion happened afterwards", func(o outcome) int {
-		if o.mended.right() {
-			return 1
-		}
-		return 0
-	})
-	line("rows × modes where the same fault wrote another text", func(o outcome) int {
-		if o.first.failed && o.second.failed && o.first.text != o.second.text {
-			return 1
-		}
-		return 0
-	})
-	wrong := func(target string) (count int) {
+	line("… after which the Applications were not those that were ordered", func(o outcome) int { return min(1, len(o.misplaced)) })
+	line("… in which the same fault wrote another text into the status", func(o outcome) int { return count(o.otherText()) })
+	line("… after which the deletion that was ordered happened", func(o outcome) int { return count(o.mended.right()) })
+	wrong := func(target string) (sum int) {
 		for _, one := range refusals[target] {
-			if one.wrong() {
-				count++
-			}
+			sum += count(one.wrong())
 		}
-		return count
+		return sum
 	}
-	fmt.Fprintf(text, "| wrong answers to a missing token, of %d | %d | %d |\n", len(callers), wrong("hub"), wrong("sample"))
+	fmt.Fprintf(text, "| wrong answers to a missing token, of %d | %d | %d | %d |\n",
+		len(callers), wrong("hub"), wrong("hub"), wrong("sample"))
 }
 
-func total(target string, count func(outcome) int) (sum int) {
+func count(holds bool) int {
+	if holds {
+		return 1
+	}
+	return 0
+}
+
+func anyRow(string) bool { return true }
+
+func sampleHas(row string) bool {
+	return slices.ContainsFunc(memory["sample"], func(o outcome) bool { return o.row == row })
+}
+
+func total(target string, counts func(row string) bool, count func(outcome) int) (sum int) {
 	for _, o := range memory[target] {
-		sum += count(o)
+		if counts(o.row) {
+			sum += count(o)
+		}
 	}
 	return sum
+}
+
+// otherText: the fault was seen twice, and read differently the second time.
+func (o outcome) otherText() bool {
+	return o.first.failed && o.second.failed && o.first.text != o.second.text
 }
 
 func cell(row, target string) string {
@@ -169,7 +179,7 @@ func (o outcome) word() string {
 		return fmt.Sprintf("**%d deleted**", len(o.wrong))
 	case len(o.misplaced) > 0:
 		return "**not as ordered**"
-	case o.first.failed && o.second.failed && o.first.text != o.second.text:
+	case o.otherText():
 		return "kept, another text each time"
 	default:
 		return "kept"

@@ -206,6 +206,8 @@ type hubOptions struct {
 	members int
 	// merged: the second backend adds keys to the sets of the first.
 	merged bool
+	// schema is what the backends declare of their input.
+	schema string
 	// command is put in front of the hub's.
 	command []string
 	// requestTimeout replaces the ConfigMap's.
@@ -274,7 +276,7 @@ func (h *hub) config() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "listen: {http: %q, grpc: %q, admin: %q}\n", loopback(h.http), loopback(h.grpc), loopback(h.admin))
 	fmt.Fprintf(&text, "store: %q\n", "sqlite:"+h.file("store/hub.db"))
-	text.WriteString("deadline: 2s\nwait_for_absent: 300ms\ndrain: {delay: 500ms, timeout: 5s}\n")
+	text.WriteString("deadline: 2s\nwait_for_absent: 800ms\ndrain: {delay: 500ms, timeout: 5s}\n")
 	fmt.Fprintf(&text, "clients:\n- {name: argocd, tokens: [{file: %q}], application_sets: [\"*\"], routes: [\"*\"]}\n", h.file("client.token"))
 	text.WriteString("backends:\n")
 	names := []string{}
@@ -306,7 +308,7 @@ func (h *hub) startHub() {
 	h.launch()
 	eventually(h.t, "the hub is ready", func() bool {
 		if !h.process.alive() {
-			h.t.Fatalf("the hub ended: %s", h.process.output(4000))
+			h.t.Fatalf("the hub ended: %s", h.process.output(1500))
 		}
 		return status("http://"+loopback(h.admin)+"/readyz") == 200
 	})
@@ -337,6 +339,9 @@ func (h *hub) startBackend(one *backend) {
 		"--name", one.name, "--hub", loopback(h.grpc), "--token-file", h.file(one.name+".token"), "--script", one.script.path)
 	if h.options.claims {
 		command = append(command, "--application-sets", "faults-*")
+	}
+	if h.options.schema != "" {
+		command = append(command, "--schema", h.options.schema)
 	}
 	one.process = start(h.t, h.dir, one.name, command)
 }

@@ -14,7 +14,7 @@ type act map[string]any
 
 func answers(sets []params) act { return act{"do": "answer", "sets": sets} }
 func value(value any) act       { return act{"do": "value", "value": value} }
-func python(name string) act    { return act{"do": "python", "name": name} }
+func python(name string) act    { return act{"do": "python", "name": name, "sets": numbered(1, 12)} }
 func raw(data string) act {
 	return act{"do": "raw", "base64": base64.StdEncoding.EncodeToString([]byte(data))}
 }
@@ -56,4 +56,9 @@ func numbered(first, last int) []params {
 		made = append(made, params{"name": fmt.Sprintf("app-%02d", n), "digest": fmt.Sprintf("sha256:%064d", n)})
 	}
 	return made
+}
+
+func jsonOf(value any) string {
+	data, _ := json.Marshal(value)
+	return string(data)
 }

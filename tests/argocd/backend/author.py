@@ -48,9 +48,9 @@ def act(script: dict[str, Any], parameters: dict[str, Any]) -> Any:
         case "value":
             return script["value"]
         case "python":
-            return python_value(script["name"])
+            return spoiled(script["sets"], script["name"])
         case "big":
-            return [{"name": f"big-{number}", "text": "x" * script["bytes"]} for number in range(script["count"])]
+            return [{**one, "text": "x" * script["bytes"]} for one in script["sets"]]
         case "raise":
             raise RuntimeError(script.get("text") or f"password=hunter2 at {time.time()}")
         case "hang":
@@ -70,18 +70,14 @@ def chosen(script: dict[str, Any], parameters: dict[str, Any]) -> Any:
     return answer
 
 
-def python_value(name: str) -> Any:
-    """Return one parameter set that JSON does not have, or that has a habit."""
-    inner: Any = {
-        "set": {"a", "b"},
-        "bytes": b"x",
-        "nan": float("nan"),
-        "path": Path("x"),
-        "number-keys": {1: "x"},
-    }.get(name)
-    if name == "dies-when-read":
-        return [DiesWhenRead(name="x")]
-    if name == "holds-itself":
-        inner = []
-        inner.append(inner)
-    return [{"name": "x", "value": inner}]
+def spoiled(sets: list[dict[str, Any]], how: str) -> list[dict[str, Any]]:
+    """Return the sets, the last of them with a value that JSON does not have, or with a habit."""
+    *others, last = sets
+    if how == "dies-when-read":
+        return [*others, DiesWhenRead(last)]
+    if how == "number-keys":
+        return [*others, {**last, 1: "x"}]  # type: ignore[dict-item]  # That is the fault.
+    endless: list[Any] = []
+    endless.append(endless)
+    value = {"set": {"a", "b"}, "bytes": b"x", "nan": float("nan"), "path": Path("x"), "holds-itself": endless}[how]
+    return [*others, {**last, "value": value}]

@@ -16,7 +16,7 @@ from appset_hub.v1 import backend_pb2, registry_pb2, registry_pb2_grpc
 from author import act, read_script
 
 UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
-RETRY_S = 0.1
+RETRY_S = 0.02
 
 
 def response_of(script: dict[str, Any], parameters: dict[str, Any]) -> backend_pb2.GetParamsResponse:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import argparse
 import functools
+import json
 import logging
 from pathlib import Path
 from typing import Any
 
-from appset_hub import Question, serve
+from appset_hub import InvalidInput, NotReady, Question, serve
 from author import act, read_script
 
-SCHEMA = {"type": "object", "properties": {"replicas": {"type": "integer"}}}
 
-
-def answer(script: Path, question: Question) -> Any:
-    return act(read_script(script), question.parameters)
+def answer(path: Path, question: Question) -> Any:
+    script = read_script(path)
+    if script["do"] == "refuse":
+        raise InvalidInput(script["text"], path=script["path"])
+    if script["do"] == "not-ready":
+        raise NotReady(script["text"])
+    return act(script, question.parameters)
 
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO)
     parser = argparse.ArgumentParser()
-    for flag in ("--name", "--hub", "--token-file", "--application-sets", "--instance"):
+    for flag in ("--name", "--hub", "--token-file", "--application-sets", "--schema"):
         parser.add_argument(flag, default="")
     parser.add_argument("--script", type=Path, required=True)
     options = parser.parse_args()
@@ -31,7 +35,7 @@ def main() -> None:
         hub=options.hub,
         token_file=options.token_file or None,
         application_sets=[options.application_sets] if options.application_sets else [],
-        input_schema=SCHEMA,
+        input_schema=json.loads(options.schema) if options.schema else None,
         grace_s=2,
     )
 
