@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import msgspec
@@ -20,25 +21,39 @@ _encode = msgspec.json.Encoder().encode
 def logger(format_: Format, level: str, stream: TextIO = sys.stderr) -> FilteringBoundLogger:
     """The one logger of a process; ``auto`` is for a person when the stream is a terminal."""
     for_a_person = format_ == "human" or (format_ == "auto" and stream.isatty())
-    processors: list[Any] = [structlog.processors.add_log_level]
+    processors: list[Any] = [_JsonLines()]
     if for_a_person:
-        processors += [
+        processors = [
+            structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S"),
             structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=24),
         ]
-    else:
-        processors += [structlog.processors.TimeStamper(fmt="iso", utc=True), _render_json]
     _quieten_libraries()
     bound: FilteringBoundLogger = structlog.wrap_logger(
         structlog.WriteLogger(stream),
         wrapper_class=structlog.make_filtering_bound_logger(level.upper()),
         processors=processors,
-    )
+    ).bind()  # Bound once: the lazy proxy would bind anew for each line.
     return bound
 
 
-def _render_json(_: Any, __: str, event: dict[str, Any]) -> str:
-    return _encode(event).decode()
+class _JsonLines:
+    """Renders an event as one line of JSON: when, how loud and what first, then its fields.
+
+    The text of a second is made once a second: a line for each request has to cost little.
+    """
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._text = ""
+
+    def __call__(self, _: Any, level: str, event: dict[str, Any]) -> str:
+        now_s = time.time()
+        second = int(now_s)
+        if second != self._second:
+            self._second, self._text = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        timestamp = f"{self._text}.{int((now_s - second) * 1000):03d}Z"
+        return _encode({"timestamp": timestamp, "level": level, **event}).decode()
 
 
 def _quieten_libraries() -> None:
