@@ -6,6 +6,7 @@ list. So an answer is read whole, whatever could be misread is refused with its 
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -70,8 +71,12 @@ class _Real(str):
 
 
 # Texts are matched too, so that nothing in them is taken for a number.
-_NEGATIVE_ZERO = re.compile(rb'"(?:[^"\\]|\\.)*+"|-0(?![0-9.eE])')
+_NEGATIVE_ZERO = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|-0(?![0-9.eE])')
 
+# A text that a colon follows is a key; other texts are matched too, so that nothing in them is taken for one.
+_TEXT_OR_KEY = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"([ \t\r\n]*+:)?+')
+
+_decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_texts = msgspec.json.Decoder(list[dict[str, str]]).decode
 _decode_any = msgspec.json.Decoder().decode
 _decode_reals = msgspec.json.Decoder(float_hook=_Real).decode
@@ -92,6 +97,8 @@ def check(raw: bytes, *, subject: str, limits: Limits, digest: str = "") -> Chec
     """
     sets, notices = _read(raw, subject, limits)
     sets_json = _encode(sets)
+    if sets_json != raw and _count_keys(sets_json) != _count_keys(raw):
+        raise AnswerRefused(f"{subject}: {_place_of_double_key(raw)} is there twice; which value is meant?")
     return CheckedAnswer(
         raw=sets_json if sets_json == raw else raw,
         sets_json=sets_json,
@@ -165,6 +172,30 @@ def _place_of_infinity(raw: bytes) -> str:
             if isinstance(value, _Real) and float(value) in (float("inf"), float("-inf")):
                 return f": {place(index, len(sets), path)}"
     return ""
+
+
+def _count_keys(text: bytes) -> int:
+    colons = _TEXT_OR_KEY.findall(text)
+    return len(colons) - colons.count(b"")
+
+
+def _place_of_double_key(raw: bytes) -> str:
+    """Where a key is there twice: an answer in which one is has fewer keys once it is read."""
+    doubles: list[str] = []
+
+    def paired(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                doubles.append(key)
+            seen.add(key)
+        return dict(pairs)
+
+    for index, one in enumerate(sets := _decode_raws(raw)):
+        json.loads(bytes(one), object_pairs_hook=paired)
+        if doubles:
+            return place(index, len(sets), doubles[0])
+    return "a key"
 
 
 def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -15,7 +15,7 @@ from hub.core.guard import identities
 from hub.core.values import ValueRules, rewrite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 _PREFIX = b'{"output":{"parameters":'
 _SUFFIX = b"}}"
@@ -147,7 +147,8 @@ def _check_size(count: int, size_bytes: int, subject: str, limits: Limits) -> No
 def _check_rules(sets: list[dict[str, Any]], rules: AnswerRules, subject: str) -> None:
     for index, one in enumerate(sets):
         for key in rules.required_keys:
-            if key not in one:
+            # Null lacks it too: templates render it as text of their own, and so name another Application.
+            if one.get(key) is None:
                 raise AnswerRefused(f"{subject}: {place(index, len(sets))} lacks the required key {shown(key)}")
     if rules.unique_by:
         _by_key(sets, rules.unique_by, subject)
@@ -173,15 +174,16 @@ def _enrich(base: dict[str, Any], addition: dict[str, Any], backend: str) -> Non
         base[key] = value
 
 
-def _by_key(sets: list[dict[str, Any]], keys: Iterable[str], subject: str) -> dict[bytes, dict[str, Any]]:
+def _by_key(sets: list[dict[str, Any]], keys: Sequence[str], subject: str) -> dict[bytes, dict[str, Any]]:
     """The sets under their values of ``keys``, which every set must have, and no two alike."""
     found: dict[bytes, dict[str, Any]] = {}
     first_at: dict[bytes, int] = {}
     for index, one in enumerate(sets):
-        try:
-            identity = _encode_sorted([one[key] for key in keys])
-        except KeyError as error:
-            raise AnswerRefused(f"{subject}: {place(index, len(sets))} lacks the key {shown(error.args[0])}") from error
+        values = [one.get(key) for key in keys]
+        if None in values:
+            lacking = shown(keys[values.index(None)])
+            raise AnswerRefused(f"{subject}: {place(index, len(sets))} lacks the key {lacking}")
+        identity = _encode_sorted(values)
         if identity in found:
             raise AnswerRefused(
                 f"{subject}: sets {first_at[identity] + 1} and {index + 1} of {len(sets)} have equal values under "
