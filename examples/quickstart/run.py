@@ -6,6 +6,7 @@ what they say, and ends them together.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -97,8 +98,8 @@ def wait_until_all_answer(stop: threading.Event) -> bool:
         if stop.wait(0.2):
             return False
         try:
-            with urllib.request.urlopen("http://127.0.0.1:4357/readyz", timeout=2) as response:
-                if b'"absent_backends":[]' in response.read():
+            with urllib.request.urlopen("http://127.0.0.1:4357/api/backends", timeout=2) as response:
+                if all(backend["state"] == "ready" for backend in json.load(response)):
                     return True
         except OSError:
             continue

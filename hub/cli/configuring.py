@@ -64,6 +64,7 @@ def show(config_path: Path | None, *, as_json: bool, flags: dict[str, str]) -> N
 
 
 @config.command()
-def schema() -> None:
+@json_option
+def schema(*, as_json: bool) -> None:  # noqa: ARG001 - a schema is JSON either way.
     """Print the JSON Schema of hub.yaml, for editors."""
     print_json(msgspec.json.schema(File))

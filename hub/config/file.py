@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"
-PERCENT_PATTERN = r"^(100|[0-9]{1,2}(\.[0-9]+)?)%$"
-NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"  # A DNS-1123 label.
+# In Python "$" matches before a line break too; what follows it here says that there is none.
+DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$(?!\n)"
+PERCENT_PATTERN = r"^(100|[0-9]{1,2}(\.[0-9]+)?)%$(?!\n)"
+NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$(?!\n)"  # A DNS-1123 label.
 
 Duration = Annotated[str, Meta(pattern=DURATION_PATTERN, examples=["500ms", "25s", "30m"])]
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]

@@ -47,10 +47,12 @@ _Loader.add_implicit_resolver(_BOOL, re.compile(r"^(true|false|True|False|TRUE|F
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[str] = set()
     for key_node, _ in node.value:
+        line = key_node.start_mark.line + 1
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise yaml.MarkedYAMLError(problem=f"a key must be a text, in line {line}")
         if key_node.value in seen:
-            line = key_node.start_mark.line + 1
             raise yaml.MarkedYAMLError(problem=f'key "{key_node.value}" is there twice, again in line {line}')
-        seen.add(str(key_node.value))
+        seen.add(key_node.value)
     return loader.construct_mapping(node, deep=True)
 
 

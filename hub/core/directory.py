@@ -6,7 +6,7 @@ away takes nothing out of any route, because only an operator removes a member.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -108,7 +108,7 @@ class Directory(Generic[LinkT]):
         self._lasting = lasting
         self._others = others
         self._registered: dict[str, tuple[str, ...]] = dict(claims)
-        self._instances: dict[str, dict[str, Instance[LinkT]]] = {}
+        self._instances: dict[str, dict[tuple[str, str], Instance[LinkT]]] = {}
         self._schemas: dict[str, bytes] = {}
         self.set_grants(grants)
 
@@ -165,14 +165,18 @@ class Directory(Generic[LinkT]):
         return self._schemas.get(backend, b"")
 
     def find(self, backend: str, instance: str) -> Instance[LinkT] | None:
-        """One instance, or ``None``."""
-        return self._instances.get(backend, {}).get(instance)
+        """The instance that came under this id, or ``None``."""
+        return self._instances.get(backend, {}).get(("came", instance))
+
+    def find_configured(self, backend: str, address: str) -> Instance[LinkT] | None:
+        """The instance that stands for a configured address, or ``None``."""
+        return self._instances.get(backend, {}).get(("configured", address))
 
     def join(self, instance: Instance[LinkT]) -> Instance[LinkT] | None:
         """Add an instance; returns the one of the same id that it replaces."""
         siblings = self._instances.setdefault(instance.info.name, {})
-        replaced = siblings.pop(instance.info.instance, None)
-        siblings[instance.info.instance] = instance
+        replaced = siblings.pop(_key(instance), None)
+        siblings[_key(instance)] = instance
         if instance.kind != "configured":
             self._schemas[instance.info.name] = instance.info.input_schema_json
         return replaced
@@ -180,9 +184,9 @@ class Directory(Generic[LinkT]):
     def leave(self, instance: Instance[LinkT]) -> bool:
         """Remove an instance; false if it was not there, or another one has its id by now."""
         siblings = self._instances.get(instance.info.name, {})
-        if siblings.get(instance.info.instance) is not instance:
+        if siblings.get(_key(instance)) is not instance:
             return False
-        del siblings[instance.info.instance]
+        del siblings[_key(instance)]
         return True
 
     def expired(self, now_s: float) -> list[Instance[LinkT]]:
@@ -229,3 +233,10 @@ class Directory(Generic[LinkT]):
 
     def __iter__(self) -> Iterator[Instance[LinkT]]:
         return (one for siblings in self._instances.values() for one in siblings.values())
+
+
+def _key(instance: Instance[Any]) -> tuple[str, str]:
+    """Where an instance is kept: no process takes the place of a configured address by calling itself so."""
+    if instance.kind == "configured":
+        return "configured", instance.address
+    return "came", instance.info.instance

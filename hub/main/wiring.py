@@ -12,7 +12,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import grpc
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
@@ -29,7 +28,7 @@ from hub.http.getparams import GetParams, RequestIds
 from hub.main.certificates import Certificates, load_certificates, server_context
 from hub.main.tasks import stop
 from hub.rpc.credentials import BackendAccess, Credentials
-from hub.rpc.dial import ChannelDialler, DialSecurity
+from hub.rpc.dial import ChannelDialler, ChannelTls, DialSecurity
 from hub.rpc.register import Registry
 from hub.rpc.server import CannotListen, RpcServer, ServerTls
 from hub.schema import JsonSchemas
@@ -237,11 +236,12 @@ class Hub:
 
     def apply(self, settings: Settings) -> tuple[str, ...]:
         """Take a new configuration, without a lost request; returns the settings that need a restart."""
+        redial = self._dialler.replace_security(_dial_security(settings))
         self.membership.configure([one.grant for one in settings.backends])
+        self.membership.redial(redial)
         self._set_routes(settings)
         self._authentication.replace(_client_ring(settings, self._key))
         self._credentials.replace(_access(settings))
-        self._dialler.replace_security(_dial_security(settings))
         self._admin.replace_tokens(_admin_ring(settings, self._key))
         self._grpc_certificates.files = settings.grpc_tls
         if self._http_tls is not None and settings.http_tls is not None:
@@ -317,7 +317,12 @@ def _dial_security(settings: Settings) -> dict[str, DialSecurity]:
 
 
 def _dial_security_of(backend: BackendSettings) -> DialSecurity:
-    credentials = None
+    tls = None
     if backend.call_tls:
-        credentials = grpc.ssl_channel_credentials(backend.call_ca, backend.call_key, backend.call_certificate)
-    return DialSecurity(credentials=credentials, server_name=backend.call_server_name, token=backend.call_token)
+        tls = ChannelTls(
+            ca=backend.call_ca,
+            key=backend.call_key,
+            certificate=backend.call_certificate,
+            server_name=backend.call_server_name,
+        )
+    return DialSecurity(tls=tls, token=backend.call_token)

@@ -176,9 +176,7 @@ class Asker:
             try:
                 return await instance.link.ask(ask, turn.deadline)
             except (ports.InstanceLost, ports.NotReady) as error:
-                if attempt == _ATTEMPTS or (
-                    isinstance(error, ports.NotReady) and not self._pool.has_other(turn, instance)
-                ):
+                if attempt == _ATTEMPTS or not self._may_help(error, turn, instance):
                     raise _translated(error, turn.backend) from error
                 avoid = instance
                 self._events.emit(
@@ -193,6 +191,12 @@ class Asker:
             finally:
                 self._pool.give_back(instance)
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _may_help(self, error: ports.AskError, turn: Turn, instance: Instance[ports.Link]) -> bool:
+        """Whether to ask once more: behind an address there may be others, an attached instance is only one."""
+        return (
+            isinstance(error, ports.InstanceLost) or instance.kind != "attached" or self._pool.has_other(turn, instance)
+        )
 
     def _tell(self, error: ports.AskError, backend: str, ask: ports.Ask) -> None:
         if isinstance(error, ports.Broken):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from hub.core.combine import Answer, First, combine
 from hub.core.deadline import Deadline
-from hub.core.errors import HubError
+from hub.core.errors import HubError, StoreFailed
 from hub.core.events import AnswerCached
 from hub.core.question import Call, Question
 from hub.core.values import check_echo
@@ -136,17 +137,18 @@ class Execute:
         question, route = inquiry.question, inquiry.route
         fresh_for_s = _fresh_for_s(route, answered)
         if remembered is not None and remembered.route is route and _same(answered, remembered.members):
-            answer = remembered.combined
-            if self._guard.holds(question):
-                await self._guard.review(question, route, answer)
-            is_news = fresh_for_s > 0
+            answer, is_new = remembered.combined, False
         else:
             members = [(one.backend, one.answer) for one in answered]
-            answer = combine(members, route.recipe, parameters, self._limits)
-            await self._guard.review(question, route, answer)
-            is_news = True
-        await self._last_good.keep(question, route, answer)
-        if is_news:
+            answer, is_new = combine(members, route.recipe, parameters, self._limits), True
+        try:
+            async with asyncio.timeout_at(inquiry.deadline.at_s):
+                if is_new or self._guard.holds(question):
+                    await self._guard.review(question, route, answer)
+                await self._last_good.keep(question, route, answer)
+        except TimeoutError as error:
+            raise StoreFailed("the hub's store did not answer in time") from error
+        if is_new or fresh_for_s > 0:
             self._remember(inquiry, answered, answer, fresh_for_s)
         return answer
 

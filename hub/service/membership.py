@@ -18,7 +18,7 @@ from hub.core.registration import Malformed, NotGranted, NotNow, TooMany, check_
 from hub.service.ports import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from hub.core.directory import Kind
     from hub.service.pool import Pool
@@ -125,15 +125,20 @@ class Membership:
         grants = list(grants)
         self._directory.set_grants(grants)
         wanted = {(grant.backend, grant.configured_address) for grant in grants if grant.configured_address}
-        known = {grant.backend for grant in grants}
         for instance in list(self._directory):
             if instance.kind == "configured" and (instance.info.name, instance.address) not in wanted:
                 self.leave(instance, "no longer configured")
-            elif instance.info.name not in known:
+            elif self._directory.grant(instance.info.name) is None:
                 self.leave(instance, "backend no longer configured")
         for backend, address in wanted:
-            if self._directory.find(backend, address) is None:
+            if self._directory.find_configured(backend, address) is None:
                 self._dial(BackendInfo(name=backend, instance=address), address, "configured", None)
+
+    def redial(self, backends: Collection[str]) -> None:
+        """Connect anew to the dialled instances of these backends; what is in flight ends on the old connections."""
+        for instance in list(self._directory):
+            if instance.kind != "attached" and instance.info.name in backends:
+                self._dial(instance.info, instance.address, instance.kind, instance.expires_s)
 
     async def forget(self, backend: str) -> tuple[str, ...]:
         """Take away what a backend claimed in the past; what its present instances claim stays. Returns what went.

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"example/backend/stubs"
+)
+
+const (
+	retryAfter   = 500 * time.Millisecond
+	largestBytes = 16 << 20
+)
+
+// attachForEver stays attached to the hub until ctx is done, and comes back whenever the stream ends.
+func attachForEver(ctx context.Context, hub, name, tokenFile string) error {
+	// A dead connection is noticed after half a minute, and a hub that was away is tried again soon.
+	connection, err := grpc.NewClient(hub,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(largestBytes+1<<20)))
+	if err != nil {
+		return fmt.Errorf("hub: %w", err)
+	}
+	defer connection.Close()
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("the name of this machine: %w", err)
+	}
+	hello := &stubs.BackendInfo{Name: name, Instance: fmt.Sprintf("%s-%d-%d", host, os.Getpid(), time.Now().UnixNano())}
+	for {
+		err := attach(ctx, connection, hello, tokenFile)
+		if ctx.Err() != nil {
+			return nil
+		}
+		log.Printf("not attached: %v", err)
+		connection.ResetConnectBackoff()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(retryAfter):
+		}
+	}
+}
+
+// attach serves one stream. When leaving is done it asks for no more questions and answers those that it has.
+func attach(leaving context.Context, connection *grpc.ClientConn, hello *stubs.BackendInfo, tokenFile string) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if tokenFile != "" {
+		// Read for each stream, so that a new token needs no restart.
+		token, err := os.ReadFile(tokenFile)
+		if err != nil {
+			return err
+		}
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+strings.TrimSpace(string(token)))
+	}
+	stream, err := stubs.NewRegistryServiceClient(connection).Attach(ctx)
+	if err != nil {
+		return err
+	}
+	s := &session{stream: stream}
+	s.send(&stubs.AttachRequest{Kind: &stubs.AttachRequest_Hello{Hello: &stubs.Hello{Backend: hello}}})
+	stop := context.AfterFunc(leaving, func() {
+		s.send(&stubs.AttachRequest{Kind: &stubs.AttachRequest_Leaving{Leaving: &stubs.Leaving{}}})
+		s.finish()
+	})
+	defer stop()
+	return s.read()
+}
+
+// session is one stream. Questions are answered side by side; sending is one at a time.
+type session struct {
+	stream    grpc.BidiStreamingClient[stubs.AttachRequest, stubs.AttachResponse]
+	mu        sync.Mutex
+	inFlight  int
+	finishing bool
+}
+
+func (s *session) read() error {
+	for {
+		message, err := s.stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return errors.New("the hub ended the stream")
+		}
+		if err != nil {
+			return err
+		}
+		switch kind := message.GetKind().(type) {
+		case *stubs.AttachResponse_Welcome:
+			log.Printf("attached to hub %s", kind.Welcome.GetHubInstance())
+		case *stubs.AttachResponse_Questions:
+			for _, question := range kind.Questions.GetQuestions() {
+				s.count(1)
+				go s.reply(question)
+			}
+		case *stubs.AttachResponse_Drain:
+			s.finish()
+		}
+		// Cancels: these answers take no time, so there is nothing to stop. Kinds that are not known are ignored.
+	}
+}
+
+// reply answers exactly once, whatever happens.
+func (s *session) reply(question *stubs.Question) {
+	defer s.count(-1)
+	reply := &stubs.Answer{QuestionId: question.GetId()}
+	response, err := answer(question.GetRequest())
+	if err == nil {
+		reply.Outcome = &stubs.Answer_Response{Response: response}
+	} else {
+		failure := &stubs.Failure{Code: int32(status.Code(err)), Message: status.Convert(err).Message()}
+		reply.Outcome = &stubs.Answer_Failure{Failure: failure}
+	}
+	answers := &stubs.Answers{Answers: []*stubs.Answer{reply}}
+	s.send(&stubs.AttachRequest{Kind: &stubs.AttachRequest_Answers{Answers: answers}})
+}
+
+// send passes over errors: reading from the stream tells them, too.
+func (s *session) send(message *stubs.AttachRequest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.stream.Send(message)
+}
+
+// finish ends this side of the stream once what is in flight is answered.
+func (s *session) finish() {
+	s.mu.Lock()
+	s.finishing = true
+	s.mu.Unlock()
+	s.count(0)
+}
+
+// count notes questions that came or were answered.
+func (s *session) count(change int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inFlight += change
+	if s.finishing && s.inFlight == 0 {
+		_ = s.stream.CloseSend()
+	}
+}
