@@ -126,38 +126,43 @@ def explain(  # noqa: PLR0913 - a command's options
 
 
 @click.group(invoke_without_command=True)
+@operator_options
 @click.pass_context
-def backends(context: click.Context) -> None:
+def backends(
+    context: click.Context, config_path: Path | None, admin_url: str, admin_token_file: Path | None, *, as_json: bool
+) -> None:
     """List the backends, or make the hub forget what one claimed."""
     if context.invoked_subcommand is None:
-        click.echo(context.get_help())
+        _show_backends(find(config_path, admin_url, admin_token_file), as_json=as_json)
 
 
 @backends.command(name="list")
 @operator_options
 def list_backends(config_path: Path | None, admin_url: str, admin_token_file: Path | None, *, as_json: bool) -> None:
     """List the backends that the configuration knows, and their instances."""
-    found = find(config_path, admin_url, admin_token_file).get("/api/backends")
+    _show_backends(find(config_path, admin_url, admin_token_file), as_json=as_json)
+
+
+def _show_backends(operator: Operator, *, as_json: bool) -> None:
+    found = operator.get("/api/backends")
     if as_json:
         print_json(found)
         return
-    rows = []
-    for backend in found:
-        claim = ", ".join(backend["claimed"]) or "-"
-        instances = backend["instances"] or [{"instance": "-", "kind": "-", "in_flight": 0, "version": ""}]
-        rows += [
+    print_table(
+        ("BACKEND", "STATE", "CLAIMS", "KIND", "INSTANCE", "IN FLIGHT"),
+        [
             (
                 backend["name"],
                 one.get("state", backend["state"]),
-                claim,
+                ", ".join(backend["claimed"]) or "-",
                 one["kind"],
                 one["instance"],
                 str(one["in_flight"]),
             )
-            for one in instances
-        ]
-    print_table(
-        ("BACKEND", "STATE", "CLAIMS", "KIND", "INSTANCE", "IN FLIGHT"), rows, empty="no backends are configured"
+            for backend in found
+            for one in backend["instances"] or [{"kind": "-", "instance": "-", "in_flight": 0}]
+        ],
+        empty="no backends are configured",
     )
 
 
