@@ -16,6 +16,7 @@ import uvloop
 
 from backends import http_plugin, logs, oci, static
 from backends.mistakes import Mistake
+from backends.new import new
 
 if TYPE_CHECKING:
     from backends.bundle import Bundle, Kind
@@ -115,3 +116,4 @@ def _version() -> str:
 
 for _kind in KINDS:
     main.add_command(_command(_kind))
+main.add_command(new)

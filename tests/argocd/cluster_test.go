@@ -271,13 +271,13 @@ func pluginSecret(name string, values map[string]string) *corev1.Secret {
 	}
 }
 
-// eventually waits until done says so, and fails the test after 20 s.
+// eventually waits until done says so, and fails the test after a minute.
 func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	end := time.Now().Add(20 * time.Second)
+	end := time.Now().Add(time.Minute)
 	for !done() {
 		if time.Now().After(end) {
-			t.Fatalf("waited 20 s in vain: %s", what)
+			t.Fatalf("waited a minute in vain: %s", what)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

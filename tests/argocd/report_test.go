@@ -153,9 +153,9 @@ func total(target string, counts func(row string) bool, count func(outcome) int)
 	return sum
 }
 
-// otherText: the fault was seen twice, and read differently the second time.
+// otherText: the same fault was seen twice, and read differently the second time.
 func (o outcome) otherText() bool {
-	return o.first.failed && o.second.failed && o.first.text != o.second.text
+	return !o.varies && o.first.failed && o.second.failed && o.first.text != o.second.text
 }
 
 func cell(row, target string) string {

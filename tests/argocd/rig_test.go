@@ -16,7 +16,7 @@ import (
 const (
 	strongToken = "strong-password"
 	// requestTimeoutS is what the ConfigMap says, longer than any deadline of the hub under test.
-	requestTimeoutS = "4"
+	requestTimeoutS = "6"
 	suffixGo        = "-go"
 	suffixFast      = "-fast"
 )
@@ -210,6 +210,8 @@ type hubOptions struct {
 	schema string
 	// command is put in front of the hub's.
 	command []string
+	// deadline is the hub's, short unless it says so.
+	deadline string
 	// requestTimeout replaces the ConfigMap's.
 	requestTimeout string
 	// path is added to baseUrl.
@@ -276,7 +278,11 @@ func (h *hub) config() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "listen: {http: %q, grpc: %q, admin: %q}\n", loopback(h.http), loopback(h.grpc), loopback(h.admin))
 	fmt.Fprintf(&text, "store: %q\n", "sqlite:"+h.file("store/hub.db"))
-	text.WriteString("deadline: 2s\nwait_for_absent: 800ms\ndrain: {delay: 500ms, timeout: 5s}\n")
+	deadline := h.options.deadline
+	if deadline == "" {
+		deadline = "3s"
+	}
+	fmt.Fprintf(&text, "deadline: %s\nwait_for_absent: 800ms\ndrain: {delay: 500ms, timeout: 5s}\n", deadline)
 	fmt.Fprintf(&text, "clients:\n- {name: argocd, tokens: [{file: %q}], application_sets: [\"*\"], routes: [\"*\"]}\n", h.file("client.token"))
 	text.WriteString("backends:\n")
 	names := []string{}

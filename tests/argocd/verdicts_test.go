@@ -147,7 +147,7 @@ func judge(t *testing.T, c *cluster, one response) verdict {
 	closeIdleConnections()
 	list, err := service.List(t.Context(), nil)
 	if err != nil {
-		made.Verdict, made.Error = "error", shorten(strings.ReplaceAll(err.Error(), url, "http://plugin"))
+		made.Verdict, made.Error = "error", shorten(portless(strings.ReplaceAll(err.Error(), url, "http://plugin")))
 		return made
 	}
 	c.setConfigMap(map[string]string{"baseUrl": url, "token": "$" + tokenKey})

@@ -1,0 +1,64 @@
+"""`appset-hub-backend new`: a backend of your own, in a folder of its own, that works, is tested and can be packaged.
+
+The files are in `template`: `module` in a path, and `$name` and `$module` in a text, become the new backend's.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+import sys
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.resources.abc import Traversable
+
+_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?\Z")
+
+# A module of one of these names would hide another one.
+_TAKEN = {*keyword.kwlist, *sys.stdlib_module_names, "appset_hub", "pytest", "tests"}
+
+# setuptools leaves out files that begin with a dot.
+_HIDDEN = {"gitignore": ".gitignore"}
+
+# So that no tool takes a template for a file of this project.
+_SUFFIX = ".txt"
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where to write it; a folder of its name, here, without.",
+)
+def new(name: str, folder: Path | None) -> None:
+    """Write a new backend in Python called NAME: module, test, package and image."""
+    if not _NAME.match(name):
+        raise click.UsageError(f'"{name}" must be lower-case letters, digits and "-", and begin with a letter')
+    module = name.replace("-", "_")
+    if module in _TAKEN:
+        raise click.UsageError(f'"{name}" would hide the Python module "{module}"; choose another name')
+    place = folder if folder is not None else Path(name)
+    if place.exists() and any(place.iterdir()):
+        raise click.UsageError(f'"{place}" is not empty; nothing was written')
+    words = {"name": name, "module": module}
+    for path, text in _texts(files(__name__) / "template", Path()):
+        target = place / _HIDDEN.get(str(path), str(path).replace("module", module))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(Template(text).substitute(words), encoding="utf-8")
+    click.echo(f"{place}: a backend. {place / 'README.md'} tells how to run, test and package it")
+
+
+def _texts(folder: Traversable, path: Path) -> Iterator[tuple[Path, str]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _texts(entry, path / entry.name)
+        elif entry.name.endswith(_SUFFIX):
+            yield path / entry.name.removesuffix(_SUFFIX), entry.read_text(encoding="utf-8")

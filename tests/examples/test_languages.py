@@ -1,0 +1,176 @@
+"""The backends in Go and JavaScript, built as their pages say, behind a real hub."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.support.rig import Rig, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from tests.e2e.support.rig import Hub
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+MAIN = [{"branch": "main", "digest": "sha256:4a5e1e"}]
+LANGUAGES = ("go", "node")
+
+pytestmark = pytest.mark.timeout(300)  # A first build brings and compiles what the backend is made of.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """A backend that can be started: its command, and how it writes an option."""
+
+    command: tuple[str, ...]
+    dash: str
+    environment: Mapping[str, str]
+
+    def options(self, **options: object) -> list[str]:
+        """The command with these options."""
+        named = {key.replace("_", "-"): str(value) for key, value in options.items()}
+        return [*self.command, *(part for key, value in named.items() for part in (f"{self.dash}{key}", value))]
+
+
+def need(program: str) -> str:
+    """The path of a program; without it the test is skipped, but not where CI runs."""
+    found = shutil.which(program)
+    if found is None:
+        text = f"{program} is not here"
+        if os.environ.get("CI") == "true":
+            pytest.fail(text)
+        pytest.skip(text)
+    return found
+
+
+def run(*command: object, cwd: Path) -> None:
+    """Run a command to its end; the test fails with all that it said if it does."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**os.environ, "PATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def build_go(folder: Path) -> Example:
+    program = folder / "backend"
+    run(need("go"), "build", "-o", program, ".", cwd=EXAMPLES / "go")
+    return Example(command=(str(program),), dash="-", environment={})
+
+
+def build_node(folder: Path) -> Example:
+    node, npm = need("node"), need("npm")
+    place = folder / "node"
+    shutil.copytree(EXAMPLES / "node", place, ignore=shutil.ignore_patterns("node_modules"))
+    run(npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline", cwd=place)
+    return Example(command=(node, str(place / "main.js")), dash="--", environment={"PROTO": str(ROOT / "proto")})
+
+
+BUILDERS: dict[str, Callable[[Path], Example]] = {"go": build_go, "node": build_node}
+
+
+@pytest.fixture(scope="module", params=LANGUAGES)
+def example(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Example:
+    """One language's backend, built."""
+    language: str = request.param
+    return BUILDERS[language](tmp_path_factory.mktemp(language))
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    """A folder for processes; they end with the test."""
+    made = Rig(tmp_path)
+    yield made
+    made.close()
+
+
+def check_answers(hub: Hub) -> None:
+    """A branch has its image, and who asks for another one is told so."""
+    assert hub.ask("fb-matrix", {"branch": "main"}).sets == MAIN
+    for parameters in ({"branch": "nobody's"}, {"branch": 1}, {}):
+        hub.ask("fb-matrix", parameters).refuses(400, "input_refused", "images", "$.branch")
+
+
+def test_attached_it_answers_and_leaves_well(rig: Rig, example: Example) -> None:
+    rig.configure(backends=[rig.backend("images")], routes=[route(wait_for_absent="0s")])
+    hub = rig.hub()
+    token = rig.folder / "tokens" / "images"
+    command = example.options(hub=hub.grpc_address, name="images", token_file=token)
+    backend = rig.start(*command, env=example.environment)
+    hub.joined("images")
+    check_answers(hub)
+    assert backend.stop() == 0
+    hub.ask("fb-matrix", {"branch": "main"}).refuses(503, "backend_absent")
+
+
+def test_attached_it_comes_back_to_a_hub_that_was_killed(rig: Rig, example: Example) -> None:
+    rig.configure(backends=[rig.backend("images")], routes=[route(wait_for_absent="20s")])
+    hub = rig.hub()
+    token = rig.folder / "tokens" / "images"
+    command = example.options(hub=hub.grpc_address, name="images", token_file=token)
+    backend = rig.start(*command, env=example.environment)
+    hub.joined("images")
+    hub.kill()
+    hub = rig.hub_again(hub)
+    assert hub.ask("fb-matrix", {"branch": "main"}).sets == MAIN
+    assert backend.alive
+
+
+def test_with_a_wrong_token_it_says_why_and_is_not_attached(rig: Rig, example: Example) -> None:
+    rig.configure(backends=[rig.backend("images")], routes=[route(wait_for_absent="0s")])
+    hub = rig.hub()
+    wrong = rig.folder / "wrong"
+    wrong.write_text("not-the-token")
+    command = example.options(hub=hub.grpc_address, name="images", token_file=wrong)
+    backend = rig.start(*command, env=example.environment)
+    assert re.search("unauthenticated", backend.says("not attached"), re.IGNORECASE)
+    hub.ask("fb-matrix", {"branch": "main"}).refuses(503, "backend_absent")
+
+
+def test_dialled_it_answers_and_leaves_well(rig: Rig, example: Example) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    rig.configure(backends=[{"name": "images", "address": address}], routes=[route()])
+    backend = rig.start(*example.options(listen=address), env=example.environment)
+    backend.says("listening on ")
+    hub = rig.hub()
+    check_answers(hub)
+    assert backend.stop() == 0
+
+
+def route(**settings: str) -> dict[str, object]:
+    """The configuration of the route to the backend."""
+    return {"name": "images", "application_sets": ["fb-*"], "backends": ["images"], **settings}
+
+
+def test_the_go_stubs_are_what_the_contract_says(tmp_path: Path) -> None:
+    go = need("go")
+    place = tmp_path / "examples" / "go"
+    shutil.copytree(EXAMPLES / "go", place, ignore=shutil.ignore_patterns("stubs"))
+    shutil.copytree(ROOT / "proto", tmp_path / "proto")
+    run(go, "generate", cwd=place)
+    stubs = (EXAMPLES / "go" / "stubs", place / "stubs")
+    committed, generated = ({file.name: file.read_bytes() for file in folder.iterdir()} for folder in stubs)
+    assert generated == committed, "run go generate in examples/go"
+
+
+def test_the_node_lock_names_no_place() -> None:
+    lock = (EXAMPLES / "node" / "package-lock.json").read_text()
+    assert '"resolved"' not in lock
+    assert '"integrity"' in lock

@@ -1,0 +1,158 @@
+"""The use cases, wired as ``hub.main`` does, on fakes that behave."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from hub.core.answer import Limits
+from hub.core.clients import Client
+from hub.core.directory import BackendInfo, Directory, Grant, Instance
+from hub.core.errors import HubError
+from hub.core.guard import GuardPolicy
+from hub.core.question import parse_call
+from hub.core.routes import CLAIMED, Route, Trust
+from hub.service.ask import Asker
+from hub.service.execute import Execute, Request
+from hub.service.guard import Guard
+from hub.service.inputs import Inputs
+from hub.service.lastgood import LastGoodAnswers
+from hub.service.membership import Membership, MembershipLimits
+from hub.service.overview import Overview
+from hub.service.pool import Pool
+from hub.service.remembered import RememberedAnswers
+from hub.service.routing import Routing
+from tests.support.fakes import FakeDialler, FakeEvents, FakeLink, FakeSchemas, FakeStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hub.service.ports import Link, RawAnswer
+
+ARGOCD = Client(name="argocd")
+NO_GUARD = Trust(guard=GuardPolicy(mode="off"))
+
+GRANTS = (
+    Grant(backend="images", application_sets=("*",), addresses=("*.images.svc:50051",)),
+    Grant(backend="owners", application_sets=("*",), addresses=("*.owners.svc:50051",)),
+)
+
+
+def route(name: str = "r", *members: str, **more: Any) -> Route:
+    """A route on every name; without a guard unless told."""
+    return Route(**{"name": name, "members": members or ("images",), "application_sets": ("*",), "trust": NO_GUARD,
+                    **more})  # fmt: skip
+
+
+def guarded_by_default(*, stale_s: float | None = None) -> Route:
+    """A route with the guard that routes have by themselves."""
+    return route("previews", trust=Trust(stale_max_age_s=stale_s))
+
+
+def info(instance: str = "one", backend: str = "images", *patterns: str, **more: Any) -> BackendInfo:
+    return BackendInfo(name=backend, instance=instance, application_sets=patterns, **more)
+
+
+class Service:
+    """A hub without edges. Tests attach links, ask, and look."""
+
+    def __init__(
+        self,
+        *routes: Route,
+        grants: tuple[Grant, ...] = GRANTS,
+        store: FakeStore | None = None,
+        claims: dict[str, tuple[str, ...]] | None = None,
+        answer_limits: Limits | None = None,
+        remembered_entries: int = 100,
+        others: Callable[[str], Grant] | None = None,
+        **limits: Any,
+    ) -> None:
+        self.now = asyncio.get_running_loop().time
+        self.events = FakeEvents()
+        self.store = store or FakeStore()
+        self.dialler = FakeDialler()
+        self.directory: Directory[Link] = Directory(grants, claims or {}, lasting=self.store.lasting, others=others)
+        self.pool = Pool(self.directory, self.now)
+        self.routing = Routing(self.directory)
+        self.remembered = RememberedAnswers(max_entries=remembered_entries, max_bytes=1_000_000)
+        answer_limits = answer_limits or Limits()
+        schemas = FakeSchemas()
+        self.guard = Guard(self.store, self.events, self.now)
+        self.last_good = LastGoodAnswers(self.store, self.events, self.now)
+        self.asker = Asker(self.pool, self.events, self.now, answer_limits)
+        self.execute = Execute(
+            routing=self.routing,
+            inputs=Inputs(self.directory, schemas),
+            asker=self.asker,
+            remembered=self.remembered,
+            guard=self.guard,
+            last_good=self.last_good,
+            events=self.events,
+            clock=self.now,
+            limits=answer_limits,
+        )
+        self.membership = Membership(
+            directory=self.directory,
+            pool=self.pool,
+            routing=self.routing,
+            store=self.store,
+            dialler=self.dialler,
+            schemas=schemas,
+            events=self.events,
+            clock=self.now,
+            limits=MembershipLimits(**limits),
+        )
+        self.overview = Overview(self.directory, self.routing)
+        self.set_routes(*routes)
+
+    def set_routes(self, *routes: Route) -> None:
+        claimed = Route(name=CLAIMED, members=(), trust=NO_GUARD)
+        self.routing.set_routes(routes, claimed=claimed)
+
+    async def attach(self, link: FakeLink, backend: str = "images", *patterns: str, **more: Any) -> Instance[Link]:
+        """Attach an instance named as its link."""
+        return await self.membership.attach(info(link.name, backend, *patterns, **more), link)
+
+    def lose(self, instance: Instance[Link]) -> None:
+        """The instance's connection broke."""
+        self.membership.leave(instance, "its stream ended")
+
+    def request(
+        self,
+        name: str = "fb-1",
+        parameters: dict[str, Any] | None = None,
+        *,
+        path_route: str | None = None,
+        client: Client = ARGOCD,
+        request_id: str = "id-1",
+    ) -> Request:
+        body = {"applicationSetName": name, "input": {"parameters": parameters or {}}}
+        call = parse_call(json.dumps(body).encode())
+        return Request(client=client, call=call, path_route=path_route, request_id=request_id)
+
+    async def ask(self, name: str = "fb-1", parameters: dict[str, Any] | None = None, **more: Any) -> list[Any]:
+        """The parameter sets of one request."""
+        answer = await self.execute(self.request(name, parameters, **more))
+        document = json.loads(answer.body)
+        assert answer.count == len(document["output"]["parameters"])
+        found: list[Any] = document["output"]["parameters"]
+        return found
+
+    def asking(self, name: str = "fb-1", parameters: dict[str, Any] | None = None, **more: Any) -> asyncio.Task[Any]:
+        """One request that is under way."""
+        return asyncio.get_running_loop().create_task(self.ask(name, parameters, **more))
+
+    async def refusal(self, name: str = "fb-1", parameters: dict[str, Any] | None = None, **more: Any) -> HubError:
+        """Why one request has no answer."""
+        try:
+            sets = await self.ask(name, parameters, **more)
+        except HubError as error:
+            return error
+        raise AssertionError(f"it was answered: {sets}")
+
+
+def with_digest(answer: RawAnswer, digest: str) -> RawAnswer:
+    return msgspec.structs.replace(answer, digest=digest)
