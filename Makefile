@@ -38,8 +38,16 @@ test: $(READY) ## Run the tests side by side, with the coverage that is asked fo
 	$(BIN)/pytest -n auto --cov --cov-report=term --cov-report=json:.cache/coverage.json
 	$(BIN)/python tools/branches.py .cache/coverage.json hub/core hub/service
 
+.PHONY: test-tools
+test-tools: $(READY) ## Fetch what the tests of deploy/ need beside Python: kustomize, schemas, a policy scanner
+	$(BIN)/python tests/deploy/install.py
+
+.PHONY: test-argocd
+test-argocd: $(READY) ## Run the real ApplicationSet controller of Argo CD against the hub; the first build takes minutes
+	tests/argocd/run.sh
+
 .PHONY: check
-check: check-rest test ## All that CI runs
+check: check-rest test ## All that CI runs before the long tests
 
 .PHONY: check-rest
 check-rest: lint types layers proto-check docs-check lock-check ## All that CI runs, but for the tests

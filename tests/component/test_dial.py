@@ -12,7 +12,7 @@ from appset_hub.v1 import backend_pb2
 
 from hub.core.deadline import Deadline
 from hub.core.directory import BackendInfo
-from hub.rpc.dial import ChannelDialler, DialledLink, DialSecurity
+from hub.rpc.dial import ChannelDialler, ChannelTls, DialledLink, DialSecurity
 from hub.service.ports import Ask, AskError, Broken, InstanceLost, InvalidInput, NotReady, RawAnswer, TimedOut
 from tests.support.certificates import Authority
 from tests.support.rpc import RawBackend, serving
@@ -225,11 +225,9 @@ async def test_a_backend_is_dialled_over_tls(server_name: str) -> None:
     authority = Authority()
     backend, observer = RawBackend(), Observer()
     credentials = authority.server(server_name or "127.0.0.1", clients=True)
-    own = authority.channel("hub.example")
-    async with (
-        serving(backend, credentials=credentials) as port,
-        dialled(port, observer, credentials=own, server_name=server_name) as link,
-    ):
+    key, certificate = authority.pair("hub.example")
+    tls = ChannelTls(ca=authority.ca_pem, key=key, certificate=certificate, server_name=server_name)
+    async with serving(backend, credentials=credentials) as port, dialled(port, observer, tls=tls) as link:
         await observer.seen(yes=True)
         assert (await ask(link)).sets_json == b'[{"a":"1"}]'
 
@@ -239,20 +237,33 @@ async def test_a_backend_that_is_another_one_is_not_believed(wrong: str) -> None
     authority = Authority()
     backend = RawBackend()
     credentials = authority.server("other.example" if wrong == "the name" else "127.0.0.1", clients=False)
-    own = (Authority() if wrong == "the authority" else authority).channel()
-    security: dict[str, Any] = {} if wrong == "plain" else {"credentials": own}
-    async with serving(backend, credentials=credentials) as port, dialled(port, **security) as link:
+    ca = (Authority() if wrong == "the authority" else authority).ca_pem
+    tls = None if wrong == "plain" else ChannelTls(ca=ca)
+    async with serving(backend, credentials=credentials) as port, dialled(port, tls=tls) as link:
         with pytest.raises(InstanceLost):
             await ask(link, 5.0)
     assert backend.requests == []
 
 
-async def test_new_credentials_count_for_channels_from_now_on() -> None:
+async def test_a_new_token_counts_from_the_next_call_on() -> None:
     backend = RawBackend()
     clock = asyncio.get_running_loop().time
     async with serving(backend) as port, ChannelDialler(clock, max_answer_bytes=1024, security={}) as dialler:
-        await ask(dialler.dial(INFO, f"127.0.0.1:{port}", Observer()))
+        link = dialler.dial(INFO, f"127.0.0.1:{port}", Observer())
+        await ask(link)
         assert "authorization" not in backend.metadata
         dialler.replace_security({"legacy": DialSecurity(token="new")})
-        await ask(dialler.dial(INFO, f"127.0.0.1:{port}", Observer()))
+        await ask(link)
         assert backend.metadata["authorization"] == "Bearer new"
+
+
+async def test_new_tls_says_whose_connections_have_to_be_made_anew() -> None:
+    clock = asyncio.get_running_loop().time
+    plain, secured = DialSecurity(), DialSecurity(tls=ChannelTls(ca=b"1"))
+    known = {"same": secured, "plain": plain, "secured": secured, "gone": secured, "token": plain}
+    async with ChannelDialler(clock, max_answer_bytes=1024, security=known) as dialler:
+        renewed = DialSecurity(tls=ChannelTls(ca=b"2"))
+        changed = dialler.replace_security(
+            {"same": secured, "plain": secured, "secured": renewed, "token": DialSecurity(token="x"), "new": secured}
+        )
+    assert changed == {"plain", "secured", "gone"}
