@@ -59,6 +59,7 @@ def _command(kind: Kind) -> click.Command:
         click.Option(["--cert-file"], type=_FILE, help="This backend's certificate."),
         click.Option(["--key-file"], type=_FILE, help="The key of that certificate."),
         click.Option(["--client-ca-file"], type=_FILE, help="With --listen: who may dial."),
+        click.Option(["--admin"], metavar="HOST:PORT", help="Serve /livez, /readyz and /metrics there."),
         click.Option(
             ["--grace", "grace_s"],
             type=click.FloatRange(min=0),
@@ -80,25 +81,33 @@ def _command(kind: Kind) -> click.Command:
     return click.Command(kind.name, callback=start, params=[*options], help=kind.summary)
 
 
-def _run(kind: Kind, *, config: Path, name: str, log_format: str, **where: Any) -> None:
+def _run(kind: Kind, *, config: Path, name: str, log_format: str, admin: str | None, **where: Any) -> None:
     logs.set_up(log_format)
     if where["hub"] is None and where["listen"] is None:
         where["hub"] = appset_hub.DEFAULT_HUB
     try:
         bundle = kind.open(config)
-        backend = appset_hub.Backend(
-            function=bundle.answer, name=name, application_sets=bundle.application_sets, version=_version()
-        )
         connection = appset_hub.Connection(**where)
-        uvloop.run(_serve(backend, connection, bundle))
+        uvloop.run(_serve(bundle, kind, name, connection, admin))
     except (Mistake, appset_hub.InvalidSettings) as mistake:
         _refuse(mistake)
 
 
-async def _serve(backend: appset_hub.Backend, connection: appset_hub.Connection, bundle: Bundle) -> None:
+async def _serve(bundle: Bundle, kind: Kind, name: str, connection: appset_hub.Connection, admin: str | None) -> None:
+    from backends.admin import QuestionMetrics, admin_port  # noqa: PLC0415 - slow to import, and other commands do without.
+
+    metrics = QuestionMetrics(kind.name)
+    backend = appset_hub.Backend(
+        function=metrics.measured(bundle.answer),
+        name=name,
+        application_sets=bundle.application_sets,
+        version=_version(),
+    )
     watching = asyncio.create_task(bundle.watch())
     try:
-        await appset_hub.run_until_signal(backend, connection)
+        with appset_hub.stop_on_signal() as stop:
+            async with appset_hub.running(backend, connection) as served, admin_port(admin, metrics, served):
+                await served.until(stop)
     finally:
         watching.cancel()
         await asyncio.wait([watching])

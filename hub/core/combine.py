@@ -85,7 +85,7 @@ def combine(
     subject = f'route "{recipe.route}"'
     needs_sets = recipe.rules.required_keys or recipe.rules.unique_by or recipe.identify
     sets: list[dict[str, Any]] | None
-    if _is_plain(members, recipe):
+    if _is_plain(recipe):
         sets_json = _joined([answer.sets_json for _, answer in members])
         count = sum(answer.count for _, answer in members)
         sets = _decode_sets(sets_json) if needs_sets else None
@@ -103,9 +103,9 @@ def combine(
     )
 
 
-def _is_plain(members: Sequence[tuple[str, CheckedAnswer]], recipe: Recipe) -> bool:
+def _is_plain(recipe: Recipe) -> bool:
     """Whether the checked sets can leave as they are, one after the other."""
-    return recipe.values.change_nothing and not (isinstance(recipe.combine, Merge) and len(members) > 1)
+    return recipe.values.change_nothing and not isinstance(recipe.combine, Merge)
 
 
 def _rewritten(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from hub.core.directory import Instance
     from hub.service.membership import Membership
     from hub.service.ports import Clock, Events, Link
+
+HELLO_WITHIN_S = 10.0  # Nobody holds a stream open without saying who it is.
 
 
 class Registry(registry_pb2_grpc.RegistryServiceServicer):
@@ -44,9 +48,7 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         self, _: Any, context: Any
     ) -> None:
         """Carry one attached instance's stream."""
-        hello: Any = await context.read()
-        if hello is grpc.aio.EOF or hello.WhichOneof("kind") != "hello":
-            await self._abort(context, "", Malformed("the first message must be hello"))
+        hello = await self._hello(context)
         info = codec.info(hello.hello.backend)
         session = Session(self._clock)
         try:
@@ -55,6 +57,16 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         except RegistrationError as error:
             await self._abort(context, info.name, error)
         await self._carry(session, instance, context)
+
+    async def _hello(self, context: Any) -> registry_pb2.AttachRequest:
+        hello: Any = grpc.aio.EOF
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HELLO_WITHIN_S):
+                hello = await context.read()
+        if hello is grpc.aio.EOF or hello.WhichOneof("kind") != "hello":
+            await self._abort(context, "", Malformed("the first message must be hello"))
+        message: registry_pb2.AttachRequest = hello
+        return message
 
     async def _carry(self, session: Session, instance: Instance[Link], context: Any) -> None:
         welcome = registry_pb2.Welcome(

@@ -70,7 +70,8 @@ class Guard:
         if before == frozenset(answer.identities) and key not in self._held:
             return
         async with self._writing:
-            await self._review(key, question, policy, before, answer)
+            # Read again: while a configuration changes, a question may be under way twice.
+            await self._review(key, question, policy, await self._before(key), answer)
 
     async def _review(
         self,

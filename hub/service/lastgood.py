@@ -19,6 +19,7 @@ from hub.core.errors import (
     BadGateway,
     DeadlinePassed,
     HubError,
+    StoreFailed,
 )
 from hub.core.events import AnswerStale
 from hub.service import records
@@ -93,7 +94,11 @@ class LastGoodAnswers:
         max_age_s = route.trust.stale_max_age_s
         if max_age_s is None or not isinstance(error, _REPLACEABLE):
             raise error
-        known = await self._find(records.key(question))
+        try:
+            known = await self._find(records.key(question))
+        except StoreFailed:
+            # The store has said so; what the caller has to know is what happened first.
+            raise error from None
         age_s = 0.0 if known is None else self._clock() - known.given_at_s
         if known is None or not 0 <= age_s <= max_age_s or known.route_print != _print(route):
             raise error

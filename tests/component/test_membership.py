@@ -325,6 +325,32 @@ async def test_configured_addresses_are_dialled_and_left_when_they_go() -> None:
 
 
 @on_virtual_time
+async def test_who_has_to_be_dialled_anew_is_and_nobody_else() -> None:
+    legacy = Grant(backend="legacy", configured_address="legacy:1")
+    hub = Service(route("r", "images"), grants=(*GRANTS, legacy))
+    hub.membership.configure([*GRANTS, legacy])
+    attached = FakeLink("attached")
+    await hub.attach(attached)
+    await hub.membership.register(info("leased"), ADDRESS)
+    expires_s = hub.now() + 15.0
+    hub.dialler.reach(ADDRESS)
+    leased, configured = hub.dialler.links[ADDRESS], hub.dialler.links["legacy:1"]
+    gate = Gate()
+    leased.behaviour = attached.behaviour = gate
+    asking = [hub.asking("fb-1"), hub.asking("fb-2")]
+    await all_has_run()
+    hub.membership.redial({"images"})
+    assert (leased.closed, attached.closed, configured.closed) == (True, False, False)
+    assert hub.dialler.links[ADDRESS] is not leased
+    gate.open_one()
+    gate.open_one()
+    assert await asyncio.gather(*asking) == [[{"a": "1"}]] * 2
+    hub.dialler.reach(ADDRESS)
+    (instance,) = [one for one in hub.directory.instances("images") if one.kind == "registered"]
+    assert (instance.state, instance.expires_s) == ("ready", expires_s)
+
+
+@on_virtual_time
 async def test_instances_of_a_backend_that_is_no_longer_configured_leave() -> None:
     hub = Service()
     images, owners = FakeLink("i"), FakeLink("o")

@@ -26,8 +26,6 @@ ALONE = "controller-alone"
 
 # What checkov finds, and why it may.
 EXPLAINED = {
-    ("CKV_K8S_8", "Deployment.*appset-hub-.*"): "an attached backend has no port to probe; the hub counts its streams",
-    ("CKV_K8S_9", "Deployment.*appset-hub-.*"): "as CKV_K8S_8",
     ("CKV_K8S_15", ".*"): "the image's tag or digest is fixed, so pulling it again brings nothing else",
     ("CKV_K8S_43", ".*"): "the digest is that of the reader's own image; the production overlay says where to put it",
 }

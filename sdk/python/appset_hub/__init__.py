@@ -17,7 +17,7 @@ from appset_hub.errors import (
     QuestionFailed,
 )
 from appset_hub.question import Answer, Function, Notice, ParameterSets, Question, Severity
-from appset_hub.serving import Running, run, run_until_signal, running, serve
+from appset_hub.serving import Running, run, run_until_signal, running, serve, stop_on_signal
 from appset_hub.settings import DEFAULT_HUB, Backend, Connection, Pace
 
 __all__ = [
@@ -47,4 +47,5 @@ __all__ = [
     "run_until_signal",
     "running",
     "serve",
+    "stop_on_signal",
 ]

@@ -57,6 +57,11 @@ class Attachments:
         if self._sessions.get(session.hub_instance) is session:
             del self._sessions[session.hub_instance]
 
+    @property
+    def any(self) -> bool:
+        """Whether there is a stream now."""
+        return bool(self._sessions)
+
     def has_other(self, session: Session) -> bool:
         """Tell whether another stream leads to the process of this one."""
         return self._sessions.get(session.hub_instance, session) is not session

@@ -20,7 +20,7 @@ from appset_hub.settings import DEFAULT_HUB, Backend, Connection, Pace, new_inst
 from appset_hub.v1 import registry_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from appset_hub.addresses import Companion, Resolve
@@ -83,10 +83,20 @@ def serve(  # noqa: PLR0913 - the one call of a script; each argument is a line 
 
 async def run_until_signal(backend: Backend, connection: Connection) -> None:
     """Do what `serve` does, on the loop that is running."""
+    with stop_on_signal() as stop:
+        await run(backend, connection, stop=stop)
+
+
+@contextlib.contextmanager
+def stop_on_signal() -> Iterator[asyncio.Event]:
+    """Give an event that SIGTERM and SIGINT set; a second one cancels the task that is in the block.
+
+    Signals reach the main thread only, so in another one nothing sets the event.
+    """
     stop = asyncio.Event()
     task = asyncio.current_task()
     if threading.current_thread() is not threading.main_thread() or task is None:
-        await run(backend, connection, stop=stop)
+        yield stop
         return
 
     def signalled() -> None:
@@ -98,7 +108,7 @@ async def run_until_signal(backend: Backend, connection: Connection) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signalled)
     try:
-        await run(backend, connection, stop=stop)
+        yield stop
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
@@ -129,6 +139,11 @@ class Running:
         self._task = task
         self._attachments = attachments
         self._listening = listening
+
+    @property
+    def ready(self) -> bool:
+        """Whether a hub can ask this backend now: it is attached to one, or listens."""
+        return self._attachments.any or (self._listening.done() and not self._listening.cancelled())
 
     async def until(self, stop: asyncio.Event) -> None:
         """Wait until `stop` is set, or the backend ended by a fault, which then leaves the block of `running`."""
