@@ -71,6 +71,7 @@ class _Real(str):
 
 
 # Texts are matched too, so that nothing in them is taken for a number.
+_MAYBE_NEGATIVE_ZERO = re.compile(rb"[\[:,\s]-0(?![0-9.eE])")
 _NEGATIVE_ZERO = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|-0(?![0-9.eE])')
 
 # A text that a colon follows is a key; other texts are matched too, so that nothing in them is taken for one.
@@ -123,11 +124,12 @@ def _read(raw: bytes, subject: str, limits: Limits) -> tuple[list[dict[str, Any]
         raise AnswerRefused(f'{subject} answered with nothing at all; an empty list is "[]"')
     if len(raw) > limits.max_bytes:
         raise AnswerRefused(f"{subject} answered with more than {limits.max_bytes} bytes")
-    if b"-0" in raw:
-        raw = _NEGATIVE_ZERO.sub(_as_real, raw)
     try:
         texts = _decode_texts(raw)
     except msgspec.ValidationError:
+        # Looked for here, where something is no text, and only if it may be there: each look reads the whole answer.
+        if _MAYBE_NEGATIVE_ZERO.search(raw):
+            raw = _NEGATIVE_ZERO.sub(_as_real, raw)
         sets = _decode(raw, subject)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise AnswerRefused(f"{subject} answered with {_explain(error)}") from error

@@ -121,6 +121,9 @@ class GetParams:
             await http.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             http.writer.output_size = 0
         try:
+            if http.content.is_eof():
+                # It came with the head, as Argo CD's does: nothing to wait for.
+                return await http.read()
             async with asyncio.timeout(self._body_timeout_s):
                 return await http.read()
         except TimeoutError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from hub.main.wiring import Hub
 if TYPE_CHECKING:
     from hub.config.load import Source
     from hub.core.settings import Settings
+
+_GC_THRESHOLD = 20_000  # New objects between two looks; Python's own is 700.
 
 
 async def serve(source: Source, settings: Settings) -> None:
@@ -33,6 +36,9 @@ async def serve(source: Source, settings: Settings) -> None:
         stopping.set_result(received)
 
     async with Hub(settings) as hub:
+        # What is there now stays; and requests leave no cycles behind, so look for such rarely.
+        gc.freeze()
+        gc.set_threshold(_GC_THRESHOLD)
         reloader = Reloader(hub, source, settings)
         loop.add_signal_handler(signal.SIGHUP, reloader.reload)
         for one in (signal.SIGTERM, signal.SIGINT):

@@ -97,7 +97,8 @@ class Execute:
             return remembered.combined
         check_echo(route.values, call.parameters, route.name)
         self._inputs.check(route, call.parameters)
-        return await self._flights.join((question, route), lambda: self._answer(question, route, request))
+        deadline = Deadline(self._clock() + route.deadline_s)
+        return await self._flights.join((question, route), lambda: self._answer(question, route, request, deadline))
 
     def _route(self, request: Request) -> Route:
         call, client = request.call, request.client
@@ -107,14 +108,14 @@ class Execute:
         client.check_route(route.name)
         return route
 
-    async def _answer(self, question: Question, route: Route, request: Request) -> Answer:
+    async def _answer(self, question: Question, route: Route, request: Request, deadline: Deadline) -> Answer:
         remembered = self._remembered.get(question)
         inquiry = Inquiry(
             question=question,
             route=route,
             request_id=request.request_id,
             traceparent=request.traceparent,
-            deadline=Deadline(self._clock() + route.deadline_s),
+            deadline=deadline,
             known=_NOTHING_KNOWN if remembered is None else remembered.members,
         )
         try:
@@ -141,16 +142,22 @@ class Execute:
         else:
             members = [(one.backend, one.answer) for one in answered]
             answer, is_new = combine(members, route.recipe, parameters, self._limits), True
-        try:
-            async with asyncio.timeout_at(inquiry.deadline.at_s):
-                if is_new or self._guard.holds(question):
-                    await self._guard.review(question, route, answer)
-                await self._last_good.keep(question, route, answer)
-        except TimeoutError as error:
-            raise StoreFailed("the hub's store did not answer in time") from error
+        needs_review = is_new or self._guard.holds(question)
+        if needs_review or route.trust.stale_max_age_s is not None:
+            await self._settle(inquiry, answer, needs_review=needs_review)
         if is_new or fresh_for_s > 0:
             self._remember(inquiry, answered, answer, fresh_for_s)
         return answer
+
+    async def _settle(self, inquiry: Inquiry, answer: Answer, *, needs_review: bool) -> None:
+        """Let the guard accept an answer, and keep it as the last good one, before it may leave."""
+        try:
+            async with asyncio.timeout_at(inquiry.deadline.at_s):
+                if needs_review:
+                    await self._guard.review(inquiry.question, inquiry.route, answer)
+                await self._last_good.keep(inquiry.question, inquiry.route, answer)
+        except TimeoutError as error:
+            raise StoreFailed("the hub's store did not answer in time") from error
 
     def _remember(self, inquiry: Inquiry, answered: list[Answered], answer: Answer, fresh_for_s: float) -> None:
         self._remembered.put(

@@ -6,6 +6,7 @@ One caller who hangs up does not fail the others; when all have, the ask is canc
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -15,11 +16,11 @@ T = TypeVar("T")
 
 
 class _Flight(Generic[T]):
-    __slots__ = ("passengers", "task")
+    __slots__ = ("task", "waiting")
 
     def __init__(self, task: asyncio.Task[T]) -> None:
         self.task = task
-        self.passengers = 0
+        self.waiting: list[asyncio.Future[T]] = []
 
 
 class Flights(Generic[T]):
@@ -34,31 +35,39 @@ class Flights(Generic[T]):
         Raises:
             Exception: whatever the flight raised, for each who waits.
         """
+        loop = asyncio.get_running_loop()
         flight = self._flights.get(key)
         if flight is None:
-            flight = self._start(key, start)
-        flight.passengers += 1
+            flight = self._flights[key] = _Flight(loop.create_task(start()))
+            flight.task.add_done_callback(partial(self._land, key, flight))
+        waiter: asyncio.Future[T] = loop.create_future()
+        flight.waiting.append(waiter)
         try:
-            return await asyncio.shield(flight.task)
-        finally:
-            flight.passengers -= 1
-            if not flight.passengers and not flight.task.done():
+            return await waiter
+        except asyncio.CancelledError:
+            flight.waiting.remove(waiter)
+            if not flight.waiting and not flight.task.done():
                 # Nobody waits any more; who comes now must not join a flight that is being cancelled.
                 self._leave(key, flight)
                 flight.task.cancel()
+            raise
 
-    def _start(self, key: Hashable, start: Callable[[], Coroutine[None, None, T]]) -> _Flight[T]:
-        flight = _Flight(asyncio.get_running_loop().create_task(start()))
-        self._flights[key] = flight
-        flight.task.add_done_callback(lambda _: self._leave(key, flight))
-        return flight
+    def _land(self, key: Hashable, flight: _Flight[T], task: asyncio.Task[T]) -> None:
+        self._leave(key, flight)
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        for waiter in flight.waiting:
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(task.result())
+            elif isinstance(error, asyncio.CancelledError):
+                waiter.cancel()
+            else:
+                waiter.set_exception(error)
 
     def _leave(self, key: Hashable, flight: _Flight[T]) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
-        if flight.task.done() and not flight.task.cancelled():
-            # Looked at, so that a failure whose last caller just hung up is not reported as forgotten.
-            flight.task.exception()
 
     @property
     def count(self) -> int:

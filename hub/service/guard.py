@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Literal
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -48,7 +49,7 @@ class Guard:
         self._clock = clock
         self._held: dict[str, core.HeldAnswer] = {}
         self._baselines = _Baselines(_MAX_CACHED_IDENTITIES)
-        self._writing = asyncio.Lock()
+        self._reviews: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._audited = 0
 
     async def open(self) -> None:
@@ -69,9 +70,16 @@ class Guard:
         before = await self._before(key)
         if before == frozenset(answer.identities) and key not in self._held:
             return
-        async with self._writing:
+        async with self._only_one(key):
             # Read again: while a configuration changes, a question may be under way twice.
             await self._review(key, question, policy, await self._before(key), answer)
+
+    def _only_one(self, key: str) -> asyncio.Lock:
+        """The lock of a question: reviews of it, and decisions about it, follow one another."""
+        lock = self._reviews.get(key)
+        if lock is None:
+            lock = self._reviews[key] = asyncio.Lock()
+        return lock
 
     async def _review(
         self,
@@ -194,9 +202,9 @@ class Guard:
             NoSuchHeldAnswer: nothing is held under this id.
             StoreFailed: it could not be written; nothing changed.
         """
-        async with self._writing:
-            key = next((key for key, one in self._held.items() if one.id == held_id), None)
-            if key is None:
+        key = next((key for key, one in self._held.items() if one.id == held_id), "")
+        async with self._only_one(key):
+            if key not in self._held or self._held[key].id != held_id:
                 raise NoSuchHeldAnswer(held_id)
             held = msgspec.structs.replace(self._held[key], decision=decision, decided_by=who)
             entry = self._audit(held, "accept" if decision == "accepted" else "reject", who)

@@ -39,6 +39,14 @@ class CannotOpenStore(Exception):
     """The file cannot be used as a store; the text names it and says why."""
 
 
+class _Transaction:
+    """Changes that will be written together."""
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+        self.committing: asyncio.Future[None]
+
+
 class SqliteStore:
     """Keeps everything in one table; open while its context lasts."""
 
@@ -49,6 +57,8 @@ class SqliteStore:
         self._events = events
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._connection: sqlite3.Connection | None = None
+        self._turn = asyncio.Lock()
+        self._next: _Transaction | None = None
 
     async def load(self, kind: str, prefix: str = "") -> Mapping[str, bytes]:
         """All values of a kind whose key starts with ``prefix``, the one written last at the end."""
@@ -63,8 +73,24 @@ class SqliteStore:
         await self._run(lambda connection: self._prune(connection, kind, keep))
 
     async def apply(self, changes: Sequence[Change]) -> None:
-        """Write all changes in one transaction."""
-        await self._run(lambda connection: self._apply(connection, changes))
+        """Write all changes.
+
+        Who comes while a transaction is under way shares the next one: reaching the disk costs more than writing.
+        """
+        if not changes:
+            return
+        if self._next is None:
+            self._next = _Transaction()
+            self._next.committing = asyncio.ensure_future(self._commit(self._next))
+        transaction = self._next
+        transaction.changes.extend(changes)
+        # Shielded: a caller that hangs up must not take the others' writes with him.
+        await asyncio.shield(transaction.committing)
+
+    async def _commit(self, transaction: _Transaction) -> None:
+        async with self._turn:
+            self._next = None
+            await self._run(lambda connection: self._apply(connection, transaction.changes))
 
     @staticmethod
     def _load(connection: sqlite3.Connection, kind: str, prefix: str) -> dict[str, bytes]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import logging
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from io import TextIOBase
+from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
 
 import msgspec
 import structlog
@@ -30,11 +33,37 @@ def logger(format_: Format, level: str, stream: TextIO = sys.stderr) -> Filterin
         ]
     _quieten_libraries()
     bound: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.WriteLogger(stream),
+        structlog.WriteLogger(cast("TextIO", _TogetherWritten(stream))),
         wrapper_class=structlog.make_filtering_bound_logger(level.upper()),
         processors=processors,
     ).bind()  # Bound once: the lazy proxy would bind anew for each line.
     return bound
+
+
+class _TogetherWritten(TextIOBase):
+    """A stream whose lines of one turn of the loop are written together: under load one system call for many."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lines: list[str] = []
+        atexit.register(self._write_out)
+
+    def write(self, line: str) -> int:
+        self._lines.append(line)
+        if len(self._lines) == 1:
+            try:
+                asyncio.get_running_loop().call_soon(self._write_out)
+            except RuntimeError:
+                self._write_out()
+        return len(line)
+
+    def flush(self) -> None:
+        """Nothing: that is the point."""
+
+    def _write_out(self) -> None:
+        lines, self._lines = self._lines, []
+        self._stream.write("".join(lines))
+        self._stream.flush()
 
 
 class _JsonLines:
