@@ -46,6 +46,14 @@ test-tools: $(READY) ## Fetch what the tests of deploy/ need beside Python: kust
 test-argocd: $(READY) ## Run the real ApplicationSet controller of Argo CD against the hub; the first build takes minutes
 	tests/argocd/run.sh
 
+.PHONY: trust
+trust: $(READY) ## Tell a hundred thousand scripted answers to a hub; ANSWERS=5000000 for a night
+	APPSET_HUB_ANSWERS=$(or $(ANSWERS),100000) $(BIN)/pytest tests/trust/test_mass.py -n 2
+
+.PHONY: mutants
+mutants: $(READY) ## Make the hub fail open in eighty small ways, one by one; the tests have to see each
+	$(BIN)/python tools/mutants.py
+
 .PHONY: check
 check: check-rest test ## All that CI runs before the long tests
 

@@ -1,0 +1,1 @@
+"""The programs that the benchmark starts: backends, and servers that need no configuration of their own."""

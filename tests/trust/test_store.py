@@ -1,0 +1,122 @@
+"""What has to last is written before an answer leaves: while the store fails, an answer that needs it is a 503."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.trust.stub import fails, named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.trust.bench import Bench
+
+TEN = named(*range(10))
+FOUR = named(*range(4))
+
+
+@contextmanager
+def unwritable(bench: Bench) -> Iterator[None]:
+    """Nothing can be written to the hub's store inside the block."""
+    path = bench.site.folder / "hub.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TRIGGER full BEFORE INSERT ON stored BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    try:
+        yield
+    finally:
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("DROP TRIGGER full")
+
+
+def reason(reply: object) -> tuple[int, str]:
+    return reply.status, reply.reason  # type: ignore[attr-defined]  # a Reply; short for the tests below.
+
+
+async def test_a_first_answer_that_cannot_be_written_does_not_leave(bench: Bench) -> None:
+    await bench.open()
+    with unwritable(bench):
+        for _ in range(2):
+            assert reason(await bench.ask(TEN)) == (503, "store_failed")
+    assert (await bench.ask(TEN)).status == 200
+
+
+async def test_a_changed_answer_that_cannot_be_written_does_not_leave_or_count(bench: Bench) -> None:
+    await bench.open()
+    await bench.ask(TEN)
+    with unwritable(bench):
+        assert reason(await bench.ask(named(*range(7)))) == (503, "store_failed")
+    assert "6 of 10" in (await bench.ask(FOUR)).message
+
+
+async def test_an_unchanged_answer_needs_no_store(bench: Bench) -> None:
+    await bench.open()
+    await bench.ask(TEN)
+    with unwritable(bench):
+        assert (await bench.ask(TEN)).status == 200
+
+
+async def test_an_answer_that_would_be_held_is_an_error_too(bench: Bench) -> None:
+    await bench.open()
+    await bench.ask(TEN)
+    with unwritable(bench):
+        assert reason(await bench.ask(FOUR)) == (503, "store_failed")
+    assert (await bench.ask(FOUR)).status == 409
+
+
+async def test_a_decision_that_cannot_be_written_is_none(bench: Bench) -> None:
+    site = await bench.open()
+    await bench.ask(TEN)
+    held_id = (await bench.ask(FOUR)).held_id
+    with unwritable(bench):
+        assert await site.decide("accept", held_id) == 503
+        assert (await bench.ask(FOUR)).status == 409
+    assert (await bench.ask(FOUR)).status == 409
+    assert (await site.admin("GET", "/api/audit"))[1] == []
+
+
+async def test_an_accepted_answer_passes_only_when_that_can_be_written(bench: Bench) -> None:
+    site = await bench.open()
+    await bench.ask(TEN)
+    await site.decide("accept", (await bench.ask(FOUR)).held_id)
+    with unwritable(bench):
+        assert reason(await bench.ask(FOUR)) == (503, "store_failed")
+    assert (await bench.ask(FOUR)).status == 200
+    assert (await bench.ask(TEN)).status == 200
+    assert (await bench.ask(FOUR)).status == 409
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "unguarded"])
+async def test_a_last_good_answer_that_cannot_be_written_does_not_leave(bench: Bench, *, guarded: bool) -> None:
+    mode = "enforce" if guarded else "off"
+    await bench.open(route={"stale_if_error": {"max_age": "1h"}, "guard": {"mode": mode}})
+    good = await bench.ask(TEN)
+    with unwritable(bench):
+        assert reason(await bench.ask(named(*range(12)))) == (503, "store_failed")
+        assert (await bench.ask(fails(13))).body == good.body
+    await bench.restart()
+    assert (await bench.ask(fails(13))).body == good.body
+
+
+async def test_an_answer_is_remembered_only_once_it_is_written(bench: Bench) -> None:
+    await bench.open(route={"cache": {"fresh": "1h", "max": "1h"}})
+    with unwritable(bench):
+        await bench.ask(TEN)
+    # Had it been cached, nobody would be asked for an hour.
+    assert (await bench.ask(named(1))).names == ["1"]
+
+
+async def test_a_store_that_cannot_be_read_gives_nothing(bench: Bench) -> None:
+    await bench.open(route={"stale_if_error": {"max_age": "1h"}})
+    await bench.ask(TEN)
+    await bench.restart()
+    with closing(sqlite3.connect(bench.site.folder / "hub.db")) as connection, connection:
+        connection.execute("ALTER TABLE stored RENAME TO hidden")
+    assert reason(await bench.ask(TEN)) == (503, "store_failed")
+    assert (await bench.ask(fails(13))).status >= 500
+    with closing(sqlite3.connect(bench.site.folder / "hub.db")) as connection, connection:
+        connection.execute("ALTER TABLE hidden RENAME TO stored")
+    assert (await bench.ask(TEN)).status == 200
