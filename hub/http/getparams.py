@@ -120,10 +120,13 @@ class GetParams:
         if headers.get("Expect", "").lower() == "100-continue":
             await http.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             http.writer.output_size = 0
+        if http.content.is_eof():
+            # It came with the head, as Argo CD's does: nothing to wait for.
+            body = http.content.read_nowait()
+            if len(body) > self._max_body_bytes:
+                raise self._too_large()
+            return body
         try:
-            if http.content.is_eof():
-                # It came with the head, as Argo CD's does: nothing to wait for.
-                return await http.read()
             async with asyncio.timeout(self._body_timeout_s):
                 return await http.read()
         except TimeoutError as error:

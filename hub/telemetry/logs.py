@@ -62,6 +62,8 @@ class _TogetherWritten(TextIOBase):
 
     def _write_out(self) -> None:
         lines, self._lines = self._lines, []
+        if not lines:
+            return
         self._stream.write("".join(lines))
         self._stream.flush()
 

@@ -59,5 +59,10 @@ class Bench:
         """Wait until the backend was asked so often."""
         await until(lambda: len(self.backend.asked) >= times, f"{times} asks")
 
+    async def noticed_absence(self, backend: str) -> None:
+        """Wait until the hub knows that a backend is away."""
+        while backend not in (await self.site.admin("GET", "/readyz"))[1]["absent_backends"]:
+            pass
+
     async def close(self) -> None:
         await self._stack.aclose()

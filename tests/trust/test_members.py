@@ -149,6 +149,7 @@ async def test_one_who_claimed_and_went_away_is_missed(bench: Bench) -> None:
     more = await claimed_by_two(bench)
     assert (await bench.ask(named("x"), name="c-one")).names == ["x", "more"]
     await more.stop()
+    await bench.noticed_absence("more")
     assert (await bench.ask(name="c-one")).reason == "backend_absent"
     assert (await bench.site.admin("POST", "/api/backends/more/forget"))[0] == 200
     assert (await bench.ask(name="c-one")).names == ["x"]
