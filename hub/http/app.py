@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hub.service.ports import Events
 
 _BAD_REQUEST = 400
+_LINGER_S = 1.0  # How long the rest of a refused request is read and dropped, so that the caller sees the answer.
 
 
 class App:
@@ -116,7 +117,12 @@ class HttpServer(web.Server):
         self._app = app
         self._max_body_bytes = max_body_bytes
         # auto_decompress: a compressed body is refused, never inflated.
-        self._settings = {"keepalive_timeout": keepalive_s, "access_log": None, "auto_decompress": False}
+        self._settings = {
+            "keepalive_timeout": keepalive_s,
+            "access_log": None,
+            "auto_decompress": False,
+            "lingering_time": _LINGER_S,
+        }
 
     def __call__(self) -> RequestHandler:
         """One connection."""

@@ -62,7 +62,7 @@ class _TogetherWritten(TextIOBase):
 
     def _write_out(self) -> None:
         lines, self._lines = self._lines, []
-        if not lines:
+        if not lines or self._stream.closed:
             return
         self._stream.write("".join(lines))
         self._stream.flush()

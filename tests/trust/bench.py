@@ -61,8 +61,10 @@ class Bench:
 
     async def noticed_absence(self, backend: str) -> None:
         """Wait until the hub knows that a backend is away."""
-        while backend not in (await self.site.admin("GET", "/readyz"))[1]["absent_backends"]:
-            pass
+        state = ""
+        while state != "absent":
+            backends = (await self.site.admin("GET", "/api/backends"))[1]
+            state = next(one["state"] for one in backends if one["name"] == backend)
 
     async def close(self) -> None:
         await self._stack.aclose()
