@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 TOKEN = "strong-password"
 
-_ROOT = Path(__file__).parents[2]
 _PAGE_OF_ARGO_CD = "docs/operator-manual/applicationset/Generators-Plugin.md"
 
 
@@ -113,7 +112,6 @@ def documentation() -> str:
     modules = Path(os.environ.get("GOMODCACHE", Path.home() / "go" / "pkg" / "mod"))
     places = [
         *([Path(named)] if named else []),
-        _ROOT.parent / "shared" / "argocd" / "plugin-generator.md",
         *sorted(modules.glob(f"github.com/argoproj/argo-cd/v*/{_PAGE_OF_ARGO_CD}")),
     ]
     page = next((place for place in places if place.is_file()), None)
