@@ -52,7 +52,7 @@ Ctrl-C ends all of it.
 
 
 def main() -> int:
-    """Run all parts until one of them ends or somebody says stop."""
+    """Run all parts until the hub ends or somebody says stop."""
     (HERE / ".cache").mkdir(exist_ok=True)
     stop = threading.Event()
     for one in (signal.SIGINT, signal.SIGTERM):
@@ -64,7 +64,7 @@ def main() -> int:
         stop.wait()
     finally:
         end(processes)
-    return max((abs(process.returncode) for process in processes.values()), default=0)
+    return abs(processes["hub"].returncode)
 
 
 def start(name: str, command: list[str], stop: threading.Event) -> subprocess.Popen[str]:
@@ -83,13 +83,15 @@ def start(name: str, command: list[str], stop: threading.Event) -> subprocess.Po
 
 
 def show(name: str, lines: IO[str], stop: threading.Event) -> None:
-    """Print a part's lines under its name; when it ends, all end."""
+    """Print a part's lines under its name; when the hub ends, all end. Kill a backend, and see what the hub says."""
     label = f"{name:>8} │ "
     if sys.stdout.isatty():
         label = f"\033[{COLOURS[name]}m{label}\033[0m"
     for line in lines:
         print(label + line, end="", flush=True)
-    stop.set()
+    print(f"{label}ended", flush=True)
+    if name == "hub":
+        stop.set()
 
 
 def wait_until_all_answer(stop: threading.Event) -> bool:
