@@ -203,12 +203,17 @@ func templates(steps []string, value any, goTemplate bool) map[string]string {
 	if !isMap || len(steps) > 5 {
 		return made
 	}
-	for key, inner := range mapping {
+	if goTemplate {
+		for key, inner := range mapping {
+			maps.Copy(made, templates(append(slices.Clone(steps), key), inner, goTemplate))
+		}
+	}
+	// After what is nested: a key with a dot in it, "a.b", reads like the path of b in a, and here it is the key.
+	for key := range mapping {
 		path := append(slices.Clone(steps), key)
 		made[strings.Join(path, ".")] = "{{" + key + "}}"
 		if goTemplate {
 			made[strings.Join(path, ".")] = fmt.Sprintf("{{ index . %s }}", quoted(path))
-			maps.Copy(made, templates(path, inner, goTemplate))
 		}
 	}
 	return made

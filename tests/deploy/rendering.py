@@ -25,7 +25,7 @@ Document = dict[str, Any]
 
 def missing(what: str) -> NoReturn:
     """Skip the test, because a tool is not here; where CI runs it has to be."""
-    text = f"{what} is not here: run python tests/deploy/install.py"
+    text = f"{what} is not here: run make test-tools"
     if os.environ.get("CI") == "true":
         pytest.fail(text)
     pytest.skip(text)
