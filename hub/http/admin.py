@@ -154,17 +154,17 @@ class Admin:
         try:
             return await handler(request)
         except HubError as error:
-            return reply.refused(error, self._request_ids.next())
+            return _refused(error, self._request_ids.next())
         except web.HTTPMethodNotAllowed as error:
             allow = ", ".join(sorted(error.allowed_methods))
             not_allowed = MethodNotAllowed("this path does not take this method")
-            return reply.refused(not_allowed, self._request_ids.next(), allow=allow)
+            return _refused(not_allowed, self._request_ids.next(), allow=allow)
         except web.HTTPException:
-            return reply.refused(UnknownPath("there is no such path on the admin port"), self._request_ids.next())
+            return _refused(UnknownPath("there is no such path on the admin port"), self._request_ids.next())
         except Exception:  # noqa: BLE001 - whatever went wrong, the operator reads JSON, and the log says the rest.
             request_id = self._request_ids.next()
             self._events.emit(InternalFault(where="admin", request_id=request_id, traceback=traceback.format_exc()))
-            return reply.refused(InternalError("the hub failed; its log says why"), request_id)
+            return _refused(InternalError("the hub failed; its log says why"), request_id)
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -246,6 +246,11 @@ def _name(request: web.Request) -> str:
     if not name:
         raise InvalidRequest('the query needs "name", an applicationSetName')
     return name
+
+
+def _refused(error: HubError, request_id: str, *, allow: str | None = None) -> web.Response:
+    refusal = reply.refused(error, request_id, allow=allow)
+    return web.Response(status=refusal.status, body=refusal.body, headers=refusal.headers)
 
 
 def _shown(value: Any, *, status: int = 200) -> web.Response:

@@ -25,11 +25,11 @@ class Authentication:
         self._ring = ring
 
     def client(self, headers: Mapping[str, str]) -> Client:
-        """Who calls.
+        """Who calls, by the headers' lower-case names.
 
         Raises:
             Forbidden: nobody whom the hub knows.
         """
         if self._anyone is not None:
             return self._anyone
-        return authenticate(self._ring, headers.get("Authorization"))
+        return authenticate(self._ring, headers.get("authorization"))

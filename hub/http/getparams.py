@@ -9,20 +9,19 @@ from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
-from aiohttp import web
 
-from hub.core.errors import BodyTooLarge, EncodingRefused, HubError, InternalError, InvalidRequest
+from hub.core.errors import EncodingRefused, HubError, InternalError
 from hub.core.events import InternalFault, RequestEnded
 from hub.core.question import parse_call
 from hub.http import reply
 from hub.service.execute import Request
 
 if TYPE_CHECKING:
-    from aiohttp.web_request import BaseRequest
-
     from hub.core.combine import Answer
     from hub.http.admission import Admission
     from hub.http.auth import Authentication
+    from hub.http.reply import Reply
+    from hub.http.request import HttpRequest
     from hub.service.ports import Clock, Events
 
 CLIENT_CLOSED_REQUEST = 499  # What proxies log for a caller that hung up; never sent.
@@ -66,7 +65,6 @@ class GetParams:
         admission: Admission,
         events: Events,
         stopwatch: Clock,
-        max_body_bytes: int,
         body_timeout_s: float,
     ) -> None:
         self._execute = execute
@@ -74,10 +72,9 @@ class GetParams:
         self._admission = admission
         self._events = events
         self._stopwatch = stopwatch
-        self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
 
-    async def __call__(self, http: BaseRequest, path_route: str | None, request_id: str) -> web.Response:
+    async def __call__(self, http: HttpRequest, path_route: str | None, request_id: str) -> Reply:
         """Answer one HTTP request. Nothing but a cancellation leaves here as an exception."""
         report = _Report(request_id=request_id)
         started_s = self._stopwatch()
@@ -96,7 +93,7 @@ class GetParams:
         finally:
             self._events.emit(report.ended(self._stopwatch() - started_s))
 
-    async def _answer(self, http: BaseRequest, path_route: str | None, report: _Report) -> Answer:
+    async def _answer(self, http: HttpRequest, path_route: str | None, report: _Report) -> Answer:
         client = self._authentication.client(http.headers)
         report.client = client.name
         with self._admission.admit(client):
@@ -111,35 +108,12 @@ class GetParams:
             report.request = request
             return await self._execute(request)
 
-    async def _body(self, http: BaseRequest) -> bytes:
-        headers = http.headers
-        if headers.get("Content-Encoding", "identity").lower() != "identity":
+    async def _body(self, http: HttpRequest) -> bytes:
+        if http.headers.get("content-encoding", "identity").lower() != "identity":
             raise EncodingRefused("a request's body must not be compressed; leave out Content-Encoding")
-        if (http.content_length or 0) > self._max_body_bytes:
-            raise self._too_large()
-        if headers.get("Expect", "").lower() == "100-continue":
-            await http.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            http.writer.output_size = 0
-        if http.content.is_eof():
-            # It came with the head, as Argo CD's does: nothing to wait for.
-            body = http.content.read_nowait()
-            if len(body) > self._max_body_bytes:
-                raise self._too_large()
-            return body
-        try:
-            async with asyncio.timeout(self._body_timeout_s):
-                return await http.read()
-        except TimeoutError as error:
-            raise InvalidRequest("the request's body did not arrive in time") from error
-        except web.HTTPRequestEntityTooLarge as error:
-            raise self._too_large() from error
-        except web.PayloadAccessError as error:
-            raise InvalidRequest("the request's body could not be read") from error
+        return await http.body(self._body_timeout_s)
 
-    def _too_large(self) -> BodyTooLarge:
-        return BodyTooLarge(f"the request's body has more than {self._max_body_bytes} bytes")
-
-    def _refuse(self, error: HubError, report: _Report) -> web.Response:
+    def _refuse(self, error: HubError, report: _Report) -> Reply:
         report.status, report.reason, report.message = error.status, error.reason, str(error)
         return reply.refused(error, report.request_id)
 

@@ -1,16 +1,16 @@
 """The one 200 and the one error.
 
-Argo CD takes nearly any 2xx for an empty list and deletes what it made before, so no other module may build a response:
+Argo CD takes nearly any 2xx for an empty list and deletes what it made before, so no other module may build a reply:
 a 200 is made from a whole ``Answer`` only, everything else is JSON with a message, and both are framed with
 ``Content-Length``.
 """
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import msgspec
-from aiohttp import web
 
 if TYPE_CHECKING:
     from hub.core.combine import Answer
@@ -18,29 +18,61 @@ if TYPE_CHECKING:
 
 MAX_REFUSAL_BYTES = 512
 
-_JSON = "application/json"
-_SERVER = "appset-hub"
 _CUT_CHARS = 8  # At a time, until the rest fits.
 
 _encode = msgspec.json.Encoder().encode
 
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
+_ALWAYS = {"Content-Type": "application/json", "Server": "appset-hub"}
 
-def answered(answer: Answer) -> web.Response:
+
+def _lines(headers: dict[str, str]) -> bytes:
+    return "".join(f"\r\n{name}: {value}" for name, value in headers.items()).encode()
+
+
+_ALWAYS_LINES = _lines(_ALWAYS)
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """A status, a whole body of JSON, and the headers that are this reply's own."""
+
+    status: int
+    body: bytes
+    own_headers: dict[str, str] | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """All headers, but for those that the connection adds."""
+        return _ALWAYS | (self.own_headers or {})
+
+    def head(self, date: bytes, *, is_last: bool) -> bytes:
+        """Status line and headers as they travel; ``is_last`` says that the connection ends with this reply."""
+        return b"%b%b%b\r\nContent-Length: %d\r\nDate: %b%b\r\n\r\n" % (
+            _STATUS_LINES[self.status],
+            _ALWAYS_LINES,
+            b"" if self.own_headers is None else _lines(self.own_headers),
+            len(self.body),
+            date,
+            b"\r\nConnection: close" if is_last else b"",
+        )
+
+
+def answered(answer: Answer) -> Reply:
     """The only 200: the whole answer; one that is stale says so, and how old it is in seconds."""
-    headers = {"Content-Type": _JSON, "Server": _SERVER}
     if answer.stale_s is not None:
-        headers |= {"X-AppSet-Hub-Answer": "stale", "Age": str(int(answer.stale_s))}
-    return web.Response(body=answer.body, headers=headers)
+        stale = {"X-AppSet-Hub-Answer": "stale", "Age": str(int(answer.stale_s))}
+        return Reply(status=200, body=answer.body, own_headers=stale)
+    return Reply(status=200, body=answer.body)
 
 
-def refused(error: HubError, request_id: str, *, allow: str | None = None) -> web.Response:
+def refused(error: HubError, request_id: str, *, allow: str | None = None) -> Reply:
     """Any other status: ``{"message": …, "error": reason}``, at most 512 bytes."""
-    headers = {"Content-Type": _JSON, "Server": _SERVER, "X-Request-Id": request_id}
+    headers = {"X-Request-Id": request_id}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
     if allow is not None:
         headers["Allow"] = allow
-    return web.Response(status=error.status, body=refusal_body(str(error), error.reason), headers=headers)
+    return Reply(status=error.status, body=refusal_body(str(error), error.reason), own_headers=headers)
 
 
 def refusal_body(message: str, reason: str) -> bytes:

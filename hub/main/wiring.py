@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -22,9 +22,10 @@ from hub.core.events import HubStarted
 from hub.core.tokens import TokenRing
 from hub.http.admin import Admin, Readiness
 from hub.http.admission import Admission
-from hub.http.app import App, HttpServer
+from hub.http.app import App
 from hub.http.auth import Authentication
 from hub.http.getparams import GetParams, RequestIds
+from hub.http.server import HttpServer
 from hub.main.certificates import Certificates, load_certificates, server_context
 from hub.main.tasks import stop
 from hub.rpc.credentials import BackendAccess, Credentials
@@ -50,14 +51,12 @@ from hub.telemetry.metrics import Metrics, SnapshotCollector
 from hub.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
 
     from hub.core.settings import Address, BackendSettings, Settings
     from hub.service.ports import Events, Link
 
-_BACKLOG = 1024
 _KEY_BYTES = 32
 
 # What a reload cannot change.
@@ -202,16 +201,15 @@ class Hub:
             admission=self._admission,
             events=self.telemetry,
             stopwatch=time.perf_counter,
-            max_body_bytes=limits.max_body_bytes,
             body_timeout_s=limits.body_timeout_s,
         )
-        self._app = App(
-            getparams=getparams, admission=self._admission, request_ids=self._request_ids, events=self.telemetry
-        )
+        app = App(getparams=getparams, request_ids=self._request_ids, events=self.telemetry)
         self._http_tls = server_context(settings.http_tls)
-        server = HttpServer(self._app, max_body_bytes=limits.max_body_bytes, keepalive_s=limits.keepalive_s)
-        self._http_runner = web.ServerRunner(server, shutdown_timeout=settings.drain.timeout_s)
-        self.http_port = await _listen(stack, self._http_runner, settings.listen.http, self._http_tls)
+        self._http = HttpServer(app, max_body_bytes=limits.max_body_bytes, keepalive_s=limits.keepalive_s)
+        stack.push_async_callback(self._http.stop, settings.drain.timeout_s)
+        address = settings.listen.http
+        with _listening(address):
+            self.http_port = await self._http.listen(address.host, address.port, self._http_tls)
 
     async def _open_admin(self, stack: AsyncExitStack) -> None:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -232,7 +230,12 @@ class Hub:
             events=self.telemetry,
         )
         runner = web.AppRunner(self._admin.app(), access_log=None)
-        self.admin_port = await _listen(stack, runner, self._settings.listen.admin, None)
+        stack.push_async_callback(runner.cleanup)
+        await runner.setup()
+        address = self._settings.listen.admin
+        with _listening(address):
+            await web.TCPSite(runner, address.host or None, address.port).start()
+        self.admin_port = runner.addresses[0][1]
 
     def apply(self, settings: Settings) -> tuple[str, ...]:
         """Take a new configuration, without a lost request; returns the settings that need a restart."""
@@ -251,11 +254,11 @@ class Hub:
     async def drain(self, delay_s: float) -> None:
         """Go on answering for a while but ask callers to go elsewhere; then answer what is in flight, and no more."""
         self.readiness.missing = ("the hub is draining",)
-        self._app.draining = True
+        self._http.draining = True
         await self.rpc.serving(yes=False)
         await asyncio.sleep(delay_s)
         self._admission.closed = True
-        await self._http_runner.cleanup()
+        await self._http.stop(self._settings.drain.timeout_s)
         self.membership.close()
 
 
@@ -281,16 +284,12 @@ class _Snapshot:
         return self._remembered.entries, self._remembered.size_bytes
 
 
-async def _listen(stack: AsyncExitStack, runner: web.BaseRunner, address: Address, tls: ssl.SSLContext | None) -> int:
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, address.host or None, address.port, ssl_context=tls, backlog=_BACKLOG)
+@contextmanager
+def _listening(address: Address) -> Iterator[None]:
     try:
-        await site.start()
+        yield
     except OSError as error:
         raise CannotListen(f"cannot listen for HTTP on {address}: {error.strerror}") from error
-    port: int = runner.addresses[0][1]
-    return port
 
 
 def _store(url: str, events: Events) -> MemoryStore | SqliteStore:

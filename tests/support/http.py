@@ -8,15 +8,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
 from hub.core.clients import Client
 from hub.core.combine import Answer
 from hub.core.tokens import TokenRing
 from hub.http.admission import Admission
-from hub.http.app import App, HttpServer
+from hub.http.app import App
 from hub.http.auth import Authentication
 from hub.http.getparams import GetParams, RequestIds
+from hub.http.server import HttpServer
 from tests.support.fakes import FakeEvents
 
 if TYPE_CHECKING:
@@ -125,7 +124,14 @@ def post(
 class Served:
     """The running server, and what stands behind it."""
 
-    def __init__(self, *, max_in_flight: int = 5, body_timeout_s: float = 5.0, max_body_bytes: int = 1000) -> None:
+    def __init__(
+        self,
+        *,
+        max_in_flight: int = 5,
+        body_timeout_s: float = 5.0,
+        max_body_bytes: int = 1000,
+        keepalive_s: float = 75.0,
+    ) -> None:
         self.execute = FakeExecute()
         self.events = FakeEvents()
         self.admission = Admission(max_in_flight)
@@ -136,22 +142,15 @@ class Served:
             admission=self.admission,
             events=self.events,
             stopwatch=asyncio.get_running_loop().time,
-            max_body_bytes=max_body_bytes,
             body_timeout_s=body_timeout_s,
         )
-        self.app = App(
-            getparams=getparams, admission=self.admission, request_ids=RequestIds("test"), events=self.events
-        )
-        self.runner = web.ServerRunner(
-            HttpServer(self.app, max_body_bytes=max_body_bytes, keepalive_s=75.0), shutdown_timeout=5.0
-        )
+        app = App(getparams=getparams, request_ids=RequestIds("test"), events=self.events)
+        self.http = HttpServer(app, max_body_bytes=max_body_bytes, keepalive_s=keepalive_s)
         self.port = 0
         self._wires: list[Wire] = []
 
     async def open(self) -> None:
-        await self.runner.setup()
-        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
-        self.port = self.runner.addresses[0][1]
+        self.port = await self.http.listen("127.0.0.1", 0)
 
     async def wire(self) -> Wire:
         """A new connection."""
@@ -166,7 +165,7 @@ class Served:
     async def close(self) -> None:
         for wire in self._wires:
             wire.writer.close()
-        await self.runner.cleanup()
+        await self.http.stop(5.0)
 
 
 @asynccontextmanager

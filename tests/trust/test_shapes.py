@@ -20,9 +20,10 @@ from hub.core.clients import Client
 from hub.core.errors import HubError, leaves
 from hub.core.tokens import TokenRing
 from hub.http.admission import Admission
-from hub.http.app import App, HttpServer
+from hub.http.app import App
 from hub.http.auth import Authentication
 from hub.http.getparams import GetParams, RequestIds
+from hub.http.server import HttpServer
 from tests.trust.controller import decide
 from tests.trust.framing import read_response
 from tests.trust.stub import named, says
@@ -331,7 +332,7 @@ async def test_a_hub_that_drains_says_so_and_gives_whole_answers_only(bench: Ben
         await bench.backend_asked(1)
         await idle.write(idle.request("GET", "/", b""))
         assert (await idle.read()).status == 404
-        site.hub._app.draining = True  # noqa: SLF001 - what a drain does first; the rest of it would end the test's port.
+        site.hub._http.draining = True  # noqa: SLF001 - what a drain does first; the rest of it would end the test's port.
         answer.set_result(TWO)
         reply = await waiting.read()
         assert (reply.status, reply.headers["connection"]) == (200, "close")
@@ -431,25 +432,20 @@ class _Raises:
 @asynccontextmanager
 async def serving(outcome: BaseException | Answer) -> AsyncIterator[int]:
     """The real edge over a use case that ends so."""
-    events, admission, ids = _Events(), Admission(10), RequestIds("x")
+    events, ids = _Events(), RequestIds("x")
     getparams = GetParams(
         execute=_Raises(outcome),
         authentication=Authentication(TokenRing([("argocd-token", Client(name="argocd"))], b"key")),
-        admission=admission,
+        admission=Admission(10),
         events=events,
         stopwatch=lambda: 0.0,
-        max_body_bytes=1000,
         body_timeout_s=1.0,
     )
-    app = App(getparams=getparams, admission=admission, request_ids=ids, events=events)
-    runner = web.ServerRunner(HttpServer(app, max_body_bytes=1000, keepalive_s=10.0), shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
+    server = HttpServer(App(getparams=getparams, request_ids=ids, events=events), max_body_bytes=1000, keepalive_s=10.0)
     try:
-        yield runner.addresses[0][1]
+        yield await server.listen("127.0.0.1", 0)
     finally:
-        await runner.cleanup()
+        await server.stop(0.1)
 
 
 @pytest.mark.parametrize("kind", leaves(), ids=lambda kind: kind.__name__)

@@ -1,0 +1,290 @@
+"""One connection: bytes become requests, and replies become bytes again, one request after the other.
+
+httptools (llhttp, in its strict mode) reads the bytes. What is here is the order: the next request waits until the one
+before is answered and read, what is no HTTP gets an answer of ours too, and nobody stays for ever without asking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from contextlib import suppress
+from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol, cast
+from urllib.parse import unquote
+
+import httptools
+
+from hub.core.errors import HubError, InvalidRequest
+from hub.http.request import HttpRequest
+
+if TYPE_CHECKING:
+    from hub.http.reply import Reply
+
+MAX_HEAD_BYTES = 16 * 1024
+"""The longest request line with its headers; Argo CD's have some hundred bytes."""
+
+_LINGER_S = 1.0  # How long the rest of a refused request is read and dropped, so that the caller sees the answer.
+_JOINED_BYTES = 64 * 1024  # Up to here head and body are joined; above, the copy costs more than a second buffer.
+
+# The headers that somebody here reads.
+_READ = {
+    name.encode(): name for name in ("authorization", "content-encoding", "content-length", "expect", "traceparent")
+}
+
+
+class Handler(Protocol):
+    """Answers requests."""
+
+    async def __call__(self, request: HttpRequest, /) -> Reply:
+        """Answer one. If it raises, the connection breaks: an error to Argo CD, and so safe."""
+        ...
+
+    def refuse(self, error: HubError) -> Reply:
+        """Refuse what is not even a request."""
+        ...
+
+
+class Site(Protocol):
+    """What all connections of a port share."""
+
+    max_body_bytes: int
+    keepalive_s: float
+    draining: bool
+
+    def opened(self, connection: Connection) -> None:
+        """Somebody has come."""
+        ...
+
+    def closed(self, connection: Connection) -> None:
+        """It has gone."""
+        ...
+
+    def date(self) -> bytes:
+        """Now, as the header says it."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """asyncio calls it with bytes, httptools with what they mean."""
+
+    _transport: asyncio.Transport
+
+    def __init__(self, handler: Handler, site: Site) -> None:
+        self._handler = handler
+        self._site = site
+        self._loop = asyncio.get_running_loop()
+        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
+        self._target = b""
+        self._headers: dict[str, str] = {}
+        self._head_bytes = 0
+        self._arriving: HttpRequest | None = None
+        # ``None`` is what was no request.
+        self._waiting: deque[HttpRequest | None] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._read_by_caller: asyncio.Future[None] | None = None
+        self._quiet_until_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def stop(self) -> None:
+        """Take no more requests; what is under way is answered first."""
+        if self._task is None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End it now."""
+        self._transport.abort()
+
+    # What asyncio says.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Somebody has come."""
+        self._transport = cast("asyncio.Transport", transport)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._site.opened(self)
+        self._quiet_until_s = self._loop.time() + self._site.keepalive_s
+        self._timer = self._loop.call_at(self._quiet_until_s, self._look_at_clock)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a request, or of several."""
+        if self._parser is None:
+            self._take_unparsed(data)
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # Nobody speaks another protocol here, so the request is as good as any. httptools leaves its body alone.
+            self._parser = None
+            self._take_unparsed(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._read_no_more()
+
+    def pause_writing(self) -> None:
+        """The caller reads more slowly than the hub writes."""
+        self._read_by_caller = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """The caller has read most of it."""
+        if self._read_by_caller is not None and not self._read_by_caller.done():
+            self._read_by_caller.set_result(None)
+        self._read_by_caller = None
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """The caller has gone, or the hub has ended it."""
+        self._parser = None
+        self._site.closed(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    # What httptools says.
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._target, self._headers, self._head_bytes = b"", {}, 0
+
+    def on_url(self, part: bytes) -> None:
+        """A part of the request's target."""
+        self._count(len(part))
+        self._target += part
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header. The values of one that is there twice are joined, so that none is overlooked."""
+        self._count(len(name) + len(value))
+        known = _READ.get(name.lower())
+        if known is not None and self._arriving is None:
+            text = value.decode("utf-8", "surrogateescape")
+            self._headers[known] = f"{self._headers[known]}, {text}" if known in self._headers else text
+
+    def on_headers_complete(self) -> None:
+        """A head is whole. That is enough to begin: who may not ask is refused before the body comes."""
+        parser = cast("httptools.HttpRequestParser", self._parser)
+        request = HttpRequest(
+            method=parser.get_method().decode(),
+            path=_path(self._target),
+            headers=self._headers,
+            max_body_bytes=self._site.max_body_bytes,
+            transport=self._transport,
+        )
+        request.is_last = not parser.should_keep_alive() or parser.should_upgrade()
+        self._arriving = request
+        self._begin(request)
+
+    def on_body(self, part: bytes) -> None:
+        """A part of its body."""
+        if self._arriving is not None:
+            self._arriving.take(part)
+
+    def on_message_complete(self) -> None:
+        """The request is whole, unless it asks for an upgrade: of that httptools reads the head only."""
+        parser = cast("httptools.HttpRequestParser", self._parser)
+        if self._arriving is not None and not parser.should_upgrade():
+            self._arriving.end()
+            self._arriving = None
+
+    def _take_unparsed(self, data: bytes) -> None:
+        """Take the body of a request that asked for an upgrade: as much as it said; the rest is nothing to us."""
+        request = self._arriving
+        if request is not None:
+            request.take(data[: request.missing_bytes])
+            if not request.missing_bytes:
+                request.end()
+                self._arriving = None
+
+    def _count(self, size_bytes: int) -> None:
+        self._head_bytes += size_bytes
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise InvalidRequest("the head is too long")
+
+    def _read_no_more(self) -> None:
+        """What came is no HTTP, so nothing that follows can be understood."""
+        self._parser = None
+        if self._arriving is None:
+            self._begin(None)
+        else:
+            self._arriving.is_last = True
+            self._arriving.fail(InvalidRequest("the request's body could not be read"))
+            self._arriving = None
+
+    # What becomes of it.
+
+    def _begin(self, request: HttpRequest | None) -> None:
+        if self._task is None:
+            self._task = self._loop.create_task(self._serve(request))
+        else:
+            self._waiting.append(request)
+            self._transport.pause_reading()
+
+    async def _serve(self, request: HttpRequest | None) -> None:
+        """Answer a request, and those that came meanwhile."""
+        while await self._answered(request):
+            if not self._waiting:
+                self._task = None
+                return
+            request = self._waiting.popleft()
+            if not self._waiting:
+                self._transport.resume_reading()
+        self._transport.close()
+
+    async def _answered(self, request: HttpRequest | None) -> bool:
+        """Answer one request; false if the connection has to end with it."""
+        if self._read_by_caller is not None:
+            await self._read_by_caller
+        if request is None:
+            self._write(self._handler.refuse(InvalidRequest("the request is not valid HTTP/1.1")), is_last=True)
+            return await self._lingered(None)
+        try:
+            reply = await self._handler(request)
+        except BaseException:
+            self._transport.abort()
+            raise
+        is_last = request.is_last or self._site.draining
+        self._write(reply, is_last=is_last, with_body=request.method != "HEAD")
+        self._quiet_until_s = self._loop.time() + self._site.keepalive_s
+        return (request.is_whole or await self._lingered(request)) and not is_last
+
+    def _write(self, reply: Reply, *, is_last: bool, with_body: bool = True) -> None:
+        head = reply.head(self._site.date(), is_last=is_last)
+        if not with_body:
+            self._transport.write(head)
+        elif len(reply.body) <= _JOINED_BYTES:
+            self._transport.write(head + reply.body)
+        else:
+            self._transport.writelines((head, reply.body))
+
+    async def _lingered(self, request: HttpRequest | None) -> bool:
+        """Read and drop what the caller still sends, or it might never see the answer; true if that came to its end.
+
+        Of what is no HTTP (``None``) there is no end but the caller's.
+        """
+        if self._parser is None and self._transport.can_write_eof():
+            self._transport.write_eof()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_S):
+                if request is not None and self._parser is not None:
+                    await request.arrival()
+                    return request.is_whole
+                await self._loop.create_future()
+        return False
+
+    def _look_at_clock(self) -> None:
+        """End the connection of a caller who asks for nothing, or does not read what it got."""
+        now_s = self._loop.time()
+        is_quiet = self._task is None or self._read_by_caller is not None
+        if is_quiet and now_s >= self._quiet_until_s:
+            self._transport.abort()
+            return
+        again_s = self._quiet_until_s if is_quiet else now_s + self._site.keepalive_s
+        self._timer = self._loop.call_at(again_s, self._look_at_clock)
+
+
+@lru_cache(maxsize=64)
+def _path(target: bytes) -> str:
+    """The path of a request's target, decoded, without its query; empty if there is none."""
+    try:
+        path = httptools.parse_url(target).path
+    except httptools.HttpParserInvalidURLError:
+        return ""
+    return unquote((path or b"").decode("latin-1"))

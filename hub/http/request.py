@@ -1,0 +1,103 @@
+"""A request as it arrives: its head first, and then its body, which the hub may never want."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from hub.core.errors import BodyTooLarge, InvalidRequest
+
+if TYPE_CHECKING:
+    from hub.core.errors import HubError
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class HttpRequest:
+    """One request.
+
+    ``headers`` have lower-case names, and are those only that somebody reads; ``is_last`` says that its connection ends
+    with it, ``is_whole`` that its body is here to the end.
+    """
+
+    __slots__ = (
+        "_arrived", "_body", "_failure", "_max_body_bytes", "_transport", "headers", "is_last", "is_whole", "method",
+        "path",
+    )  # fmt: skip
+
+    def __init__(
+        self, *, method: str, path: str, headers: dict[str, str], max_body_bytes: int, transport: asyncio.WriteTransport
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.is_last = False
+        self.is_whole = False
+        self._max_body_bytes = max_body_bytes
+        self._transport = transport
+        self._body = b""
+        self._failure: HubError | None = None
+        self._arrived: asyncio.Future[None] | None = None
+
+    async def body(self, timeout_s: float) -> bytes:
+        """The whole body, at once if it came with the head, as Argo CD's does.
+
+        Raises:
+            BodyTooLarge: it is larger than the hub takes, or says that it will be.
+            InvalidRequest: it did not come in time, or is not framed as HTTP wants it.
+        """
+        if self._announced_bytes > self._max_body_bytes:
+            raise self._too_large()
+        if not self.is_whole and self._failure is None:
+            if self.headers.get("expect", "").lower() == "100-continue":
+                self._transport.write(_CONTINUE)
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self.arrival()
+            except TimeoutError as error:
+                raise InvalidRequest("the request's body did not arrive in time") from error
+        if self._failure is not None:
+            raise self._failure
+        return self._body
+
+    @property
+    def _announced_bytes(self) -> int:
+        return int(self.headers.get("content-length", "0"))
+
+    @property
+    def missing_bytes(self) -> int:
+        """How much of an announced body has not come, and is still of use."""
+        return 0 if self._failure is not None else self._announced_bytes - len(self._body)
+
+    async def arrival(self) -> None:
+        """Wait until the body is here to its end, or more of it is of no use."""
+        if not self.is_whole:
+            self._arrived = asyncio.get_running_loop().create_future()
+            await self._arrived
+
+    def take(self, part: bytes) -> None:
+        """A part of the body has come; what is too much is dropped."""
+        if self._failure is not None:
+            return
+        if len(self._body) + len(part) > self._max_body_bytes:
+            self._body = b""
+            self.fail(self._too_large())
+        else:
+            self._body = self._body + part if self._body else part
+
+    def end(self) -> None:
+        """The body has come to its end."""
+        self.is_whole = True
+        self._wake()
+
+    def fail(self, error: HubError) -> None:
+        """The body will be of no use."""
+        self._failure = self._failure or error
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._arrived is not None and not self._arrived.done():
+            self._arrived.set_result(None)
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"the request's body has more than {self._max_body_bytes} bytes")
