@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from hub.telemetry.metrics import Metrics, SnapshotCollector
+from hub.telemetry.tallies import Durations, Tally
 
 HEAD = """\
 # Metrics
@@ -47,11 +48,16 @@ def page() -> str:
 def _rows() -> Iterator[tuple[str, str, str, str]]:
     metrics = Metrics(CollectorRegistry(), "")
     for metric in vars(metrics).values():
-        if not isinstance(metric, MetricWrapperBase):
+        if isinstance(metric, Tally | Durations):
+            family = next(metric.collect())
+            labels = _labels(family)
+        elif isinstance(metric, MetricWrapperBase):
+            family = next(iter(metric.describe()))
+            labels = _labels(metric)
+        else:
             raise TypeError("Metrics holds something that is no metric")
-        family = next(iter(metric.describe()))
         name = family.name + ("_total" if family.type == "counter" else "")
-        yield name, family.type, ", ".join(f"`{label}`" for label in _labels(metric)), family.documentation
+        yield name, family.type, ", ".join(f"`{label}`" for label in labels), family.documentation
     yield "appset_hub_build_info", "gauge", "`version`", "1; the version is the label."
     for family in SnapshotCollector(_Empty()).collect():
         yield (

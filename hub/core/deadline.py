@@ -5,11 +5,10 @@ One absolute time, handed down; a relative number is made only where a call need
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(msgspec.Struct, frozen=True):
     """A point on the loop's monotonic clock, in seconds."""
 
     at_s: float

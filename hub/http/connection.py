@@ -18,6 +18,7 @@ import httptools
 
 from hub.core.errors import HubError, InvalidRequest
 from hub.http.request import HttpRequest
+from hub.service.flights import Caller
 
 if TYPE_CHECKING:
     from hub.http.reply import Reply
@@ -32,6 +33,10 @@ _JOINED_BYTES = 64 * 1024  # Up to here head and body are joined; above, the cop
 _READ = {
     name.encode(): name for name in ("authorization", "content-encoding", "content-length", "expect", "traceparent")
 }
+
+
+class _HeadTooLong(Exception):
+    """More than anybody needs to say whom he asks."""
 
 
 class Handler(Protocol):
@@ -79,10 +84,12 @@ class Connection(asyncio.Protocol):
         self._target = b""
         self._headers: dict[str, str] = {}
         self._head_bytes = 0
+        self._is_in_head = False
         self._arriving: HttpRequest | None = None
         # ``None`` is what was no request.
         self._waiting: deque[HttpRequest | None] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._caller: Caller | None = None
         self._read_by_caller: asyncio.Future[None] | None = None
         self._quiet_until_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -111,13 +118,17 @@ class Connection(asyncio.Protocol):
         if self._parser is None:
             self._take_unparsed(data)
             return
+        was_in_head = self._is_in_head
         try:
             self._parser.feed_data(data)
+            if was_in_head and self._is_in_head:
+                # Of a header that does not end, httptools says nothing, and keeps what has come.
+                self._count(len(data))
         except httptools.HttpParserUpgrade as upgrade:
             # Nobody speaks another protocol here, so the request is as good as any. httptools leaves its body alone.
             self._parser = None
             self._take_unparsed(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, _HeadTooLong):
             self._read_no_more()
 
     def pause_writing(self) -> None:
@@ -136,14 +147,14 @@ class Connection(asyncio.Protocol):
         self._site.closed(self)
         if self._timer is not None:
             self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
+        if self._caller is not None:
+            self._caller.hang_up()
 
     # What httptools says.
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._target, self._headers, self._head_bytes = b"", {}, 0
+        self._target, self._headers, self._head_bytes, self._is_in_head = b"", {}, 0, True
 
     def on_url(self, part: bytes) -> None:
         """A part of the request's target."""
@@ -160,6 +171,7 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """A head is whole. That is enough to begin: who may not ask is refused before the body comes."""
+        self._is_in_head = False
         parser = cast("httptools.HttpRequestParser", self._parser)
         request = HttpRequest(
             method=parser.get_method().decode(),
@@ -196,7 +208,7 @@ class Connection(asyncio.Protocol):
     def _count(self, size_bytes: int) -> None:
         self._head_bytes += size_bytes
         if self._head_bytes > MAX_HEAD_BYTES:
-            raise InvalidRequest("the head is too long")
+            raise _HeadTooLong
 
     def _read_no_more(self) -> None:
         """What came is no HTTP, so nothing that follows can be understood."""
@@ -213,17 +225,20 @@ class Connection(asyncio.Protocol):
     def _begin(self, request: HttpRequest | None) -> None:
         if self._task is None:
             self._task = self._loop.create_task(self._serve(request))
+            self._caller = Caller(self._task.cancel)
         else:
             self._waiting.append(request)
             self._transport.pause_reading()
 
     async def _serve(self, request: HttpRequest | None) -> None:
         """Answer a request, and those that came meanwhile."""
+        task = cast("asyncio.Task[None]", self._task)
         while await self._answered(request):
             if not self._waiting:
-                self._task = None
+                self._task = self._caller = None
                 return
             request = self._waiting.popleft()
+            self._caller = Caller(task.cancel)
             if not self._waiting:
                 self._transport.resume_reading()
         self._transport.close()
@@ -235,6 +250,7 @@ class Connection(asyncio.Protocol):
         if request is None:
             self._write(self._handler.refuse(InvalidRequest("the request is not valid HTTP/1.1")), is_last=True)
             return await self._lingered(None)
+        request.caller = cast("Caller", self._caller)
         try:
             reply = await self._handler(request)
         except BaseException:

@@ -103,6 +103,7 @@ class GetParams:
                 call=call,
                 path_route=path_route,
                 request_id=report.request_id,
+                caller=http.caller,
                 traceparent=_traceparent(http.headers.get("traceparent")),
             )
             report.request = request

@@ -9,6 +9,7 @@ from hub.core.errors import BodyTooLarge, InvalidRequest
 
 if TYPE_CHECKING:
     from hub.core.errors import HubError
+    from hub.service.flights import Caller
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -17,13 +18,15 @@ class HttpRequest:
     """One request.
 
     ``headers`` have lower-case names, and are those only that somebody reads; ``is_last`` says that its connection ends
-    with it, ``is_whole`` that its body is here to the end.
+    with it, ``is_whole`` that its body is here to the end. ``caller`` is who waits for the reply.
     """
 
     __slots__ = (
-        "_arrived", "_body", "_failure", "_max_body_bytes", "_transport", "headers", "is_last", "is_whole", "method",
-        "path",
+        "_arrived", "_body", "_failure", "_max_body_bytes", "_transport", "caller", "headers", "is_last", "is_whole",
+        "method", "path",
     )  # fmt: skip
+
+    caller: Caller
 
     def __init__(
         self, *, method: str, path: str, headers: dict[str, str], max_body_bytes: int, transport: asyncio.WriteTransport

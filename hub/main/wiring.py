@@ -44,6 +44,7 @@ from hub.service.pool import Pool
 from hub.service.remembered import RememberedAnswers
 from hub.service.retention import keep_bounded
 from hub.service.routing import Routing
+from hub.service.timekeeper import Timekeeper
 from hub.store.memory import MemoryStore
 from hub.store.sqlite import SqliteStore
 from hub.telemetry.logs import logger
@@ -123,7 +124,8 @@ class Hub:
         self._pool = Pool(directory, clock)
         self._routing = Routing(directory)
         self._remembered = RememberedAnswers(max_entries=limits.remembered_entries, max_bytes=limits.remembered_bytes)
-        asker = Asker(self._pool, self.telemetry, clock, limits.answer)
+        timekeeper = Timekeeper()
+        asker = Asker(pool=self._pool, events=self.telemetry, clock=clock, timekeeper=timekeeper, limits=limits.answer)
         schemas = JsonSchemas()
         self._guard = Guard(store, self.telemetry, time.time)
         await self._guard.open()
@@ -136,6 +138,7 @@ class Hub:
             last_good=LastGoodAnswers(store, self.telemetry, time.time),
             events=self.telemetry,
             clock=clock,
+            timekeeper=timekeeper,
             limits=limits.answer,
         )
         self._dialler = await stack.enter_async_context(

@@ -1,11 +1,13 @@
 """One attached stream: questions out, answers in, both in batches.
 
-Whatever waits when the writer wakes goes out as one message; nothing waits for company.
+A message costs both ends as much as several questions do. So a question goes out at once when no other is on its way;
+while others are, it waits a moment for company, or until they are answered.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc.aio
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[registry_pb2.AttachRequest, registry_pb2.AttachResponse]
 
 MAX_BATCH_BYTES = 3 * 1024 * 1024  # The contract says 4 MiB; the rest is for what surrounds the questions' inputs.
+
+_COMPANY_S = 0.001  # From one message to the next, at least, while questions are on their way.
 
 _QUESTION_OVERHEAD_BYTES = 512  # Name, namespace, ids and lengths, at most.
 
@@ -47,6 +51,8 @@ class Session:
         self._outbox: list[tuple[int, Ask, Deadline]] = []
         self._cancelled: list[int] = []
         self._wake = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._asked_at_s = -math.inf
         self._closing = False
         self._lost = False
 
@@ -63,7 +69,7 @@ class Session:
         future: asyncio.Future[registry_pb2.Answer] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         self._outbox.append((number, ask, deadline))
-        self._wake.set()
+        self._call_writer()
         try:
             answer = await future
         except asyncio.CancelledError:
@@ -124,8 +130,24 @@ class Session:
                     future.set_result(answer)
             elif not 0 < answer.question_id <= self._numbers:
                 raise ProtocolBroken(f"an answer to question {answer.question_id}, which was never asked")
-        if self._closing:
+        if self._closing or (self._outbox and not self._is_busy):
             self._wake.set()
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether there are questions on their way, beside those that wait to be sent."""
+        return len(self._waiting) > len(self._outbox)
+
+    def _call_writer(self) -> None:
+        """Have what waits sent: now, or together with what comes in a moment."""
+        if not self._is_busy or self._clock() - self._asked_at_s >= _COMPANY_S:
+            self._wake.set()
+        elif self._alarm is None:
+            self._alarm = asyncio.get_running_loop().call_at(self._asked_at_s + _COMPANY_S, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._wake.set()
 
     async def _write(self, context: Context) -> None:
         drained = False
@@ -136,29 +158,29 @@ class Session:
                 cancels, self._cancelled = self._cancelled, []
                 await context.write(registry_pb2.AttachResponse(cancels=registry_pb2.Cancels(question_ids=cancels)))
             while self._outbox:
-                batch = self._next_batch()
-                if batch:
-                    questions = registry_pb2.Questions(questions=batch)
-                    await context.write(registry_pb2.AttachResponse(questions=questions))
+                self._asked_at_s = self._clock()
+                message = self._next_batch()
+                if message.questions.questions:
+                    await context.write(message)
             if self._closing and not drained:
                 drained = True
                 await context.write(registry_pb2.AttachResponse(drain=registry_pb2.Drain()))
             if self._closing and not self._waiting:
                 return
 
-    def _next_batch(self) -> list[registry_pb2.Question]:
-        now_s, size_bytes = self._clock(), 0
-        batch: list[registry_pb2.Question] = []
-        taken = 0
+    def _next_batch(self) -> registry_pb2.AttachResponse:
+        message = registry_pb2.AttachResponse()
+        batch = message.questions.questions
+        now_s, size_bytes, taken = self._clock(), 0, 0
         for number, ask, deadline in self._outbox:
             size_bytes += len(ask.input_json) + _QUESTION_OVERHEAD_BYTES
             if batch and size_bytes > MAX_BATCH_BYTES:
                 break
             taken += 1
             if number in self._waiting:
-                batch.append(codec.question(number, ask, deadline.left_s(now_s)))
+                codec.fill_question(batch.add(), number, ask, deadline.left_s(now_s))
         del self._outbox[:taken]
-        return batch
+        return message
 
     def _cancel(self, number: int) -> None:
         if self._waiting.pop(number, None) is None:

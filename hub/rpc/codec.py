@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import grpc
 from appset_hub.v1 import backend_pb2, registry_pb2
-from google.protobuf.duration_pb2 import Duration
 
 from hub.core.answer import Notice
 from hub.core.directory import BackendInfo
 from hub.service.ports import AskError, Broken, InstanceLost, InvalidInput, NotReady, RawAnswer, TimedOut
 
 if TYPE_CHECKING:
+    from google.protobuf.duration_pb2 import Duration
+
     from hub.service.ports import Ask
 
 MAX_DIGEST_BYTES = 128
@@ -39,26 +40,35 @@ def info(message: registry_pb2.BackendInfo) -> BackendInfo:
 
 def request(ask: Ask) -> backend_pb2.GetParamsRequest:
     """What is asked."""
-    return backend_pb2.GetParamsRequest(
-        application_set_name=ask.application_set_name,
-        application_set_namespace=ask.application_set_namespace,
-        input_parameters_json=ask.input_json,
-        request_id=ask.request_id,
-        known_digest=ask.known_digest,
-    )
+    message = backend_pb2.GetParamsRequest()
+    fill_request(message, ask)
+    return message
 
 
-def question(number: int, ask: Ask, time_left_s: float) -> registry_pb2.Question:
-    """One ask, as it travels on a stream."""
-    return registry_pb2.Question(
-        id=number, request=request(ask), time_left=duration(time_left_s), traceparent=ask.traceparent
-    )
+def fill_request(message: backend_pb2.GetParamsRequest, ask: Ask) -> None:
+    """Write what is asked into an empty message."""
+    message.application_set_name = ask.application_set_name
+    message.input_parameters_json = ask.input_json
+    message.request_id = ask.request_id
+    if ask.application_set_namespace:
+        message.application_set_namespace = ask.application_set_namespace
+    if ask.known_digest:
+        message.known_digest = ask.known_digest
 
 
-def duration(seconds: float) -> Duration:
-    """A length of time, never negative."""
+def fill_question(question: registry_pb2.Question, number: int, ask: Ask, time_left_s: float) -> None:
+    """Write one ask, as it travels on a stream, into an empty message: a message that is put into another is copied."""
+    question.id = number
+    fill_request(question.request, ask)
+    fill_duration(question.time_left, time_left_s)
+    if ask.traceparent:
+        question.traceparent = ask.traceparent
+
+
+def fill_duration(length: Duration, seconds: float) -> None:
+    """Write a length of time, never negative, into an empty message."""
     nanos = max(0, int(seconds * _NANOS))
-    return Duration(seconds=nanos // _NANOS, nanos=nanos % _NANOS)
+    length.seconds, length.nanos = divmod(nanos, _NANOS)
 
 
 def _seconds(length: Duration) -> float:

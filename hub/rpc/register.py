@@ -97,7 +97,9 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
             ttl_s = await self._membership.register(info, request.address)
         except RegistrationError as error:
             await self._abort(context, info.name, error)
-        return registry_pb2.RegisterResponse(ttl=codec.duration(ttl_s))
+        response = registry_pb2.RegisterResponse()
+        codec.fill_duration(response.ttl, ttl_s)
+        return response
 
     async def Deregister(  # noqa: N802 - the contract's name
         self, request: registry_pb2.DeregisterRequest, context: Any

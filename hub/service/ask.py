@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hub.core.directory import Instance
     from hub.core.question import Question
     from hub.core.routes import Route
+    from hub.service.timekeeper import Timekeeper
 
 _ATTEMPTS = 2  # One retry, because a lost connection costs Argo CD three minutes otherwise.
 
@@ -62,13 +63,14 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
 class Asker:
     """Asks members, checks what they answer, and asks once more when an instance is lost."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its collaborators, each of them named at the call
         self,
+        *,
         pool: Pool,
         events: ports.Events,
         clock: ports.Clock,
+        timekeeper: Timekeeper,
         limits: Limits,
-        *,
         stopwatch: ports.Clock = time.perf_counter,
     ) -> None:
         """``clock`` is the loop's, for deadlines; it may be coarse, so ``stopwatch`` measures."""
@@ -76,6 +78,7 @@ class Asker:
         self._pool = pool
         self._events = events
         self._clock = clock
+        self._timekeeper = timekeeper
         self._limits = limits
 
     async def ask_all(self, inquiry: Inquiry) -> list[Answered]:
@@ -130,7 +133,7 @@ class Asker:
         started_s = self._stopwatch()
         outcome = "cancelled"
         try:
-            async with asyncio.timeout_at(deadline.at_s):
+            with self._timekeeper.until(deadline):
                 answer = await self._ask(inquiry, backend, deadline)
             outcome = "ok"
         except TimeoutError as error:

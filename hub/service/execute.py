@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,7 +13,7 @@ from hub.core.events import AnswerCached
 from hub.core.question import Call, Question
 from hub.core.values import check_echo
 from hub.service.ask import Answered, Asker, Inquiry
-from hub.service.flights import Flights
+from hub.service.flights import Caller, Flights
 from hub.service.remembered import Remembered
 
 if TYPE_CHECKING:
@@ -30,13 +29,14 @@ if TYPE_CHECKING:
     from hub.service.ports import Clock, Events
     from hub.service.remembered import RememberedAnswers
     from hub.service.routing import Routing
+    from hub.service.timekeeper import Timekeeper
 
 _NOTHING_KNOWN: dict[str, CheckedAnswer] = {}
 _CACHED = AnswerCached()
 
 
 class Request(msgspec.Struct, kw_only=True):
-    """One call of a client. ``traceparent`` is its W3C trace context, if it sent one.
+    """One call of a client; ``caller`` is who waits for it, ``traceparent`` its W3C trace context, if it sent one.
 
     ``route_name`` is filled in when the route is found, for whoever reports on it.
     """
@@ -45,6 +45,7 @@ class Request(msgspec.Struct, kw_only=True):
     call: Call
     path_route: str | None
     request_id: str
+    caller: Caller
     traceparent: str = ""
     route_name: str = ""
 
@@ -63,6 +64,7 @@ class Execute:
         last_good: LastGoodAnswers,
         events: Events,
         clock: Clock,
+        timekeeper: Timekeeper,
         limits: Limits,
     ) -> None:
         self._routing = routing
@@ -73,6 +75,7 @@ class Execute:
         self._last_good = last_good
         self._events = events
         self._clock = clock
+        self._timekeeper = timekeeper
         self._limits = limits
         self._flights: Flights[Answer] = Flights()
 
@@ -98,7 +101,9 @@ class Execute:
         check_echo(route.values, call.parameters, route.name)
         self._inputs.check(route, call.parameters)
         deadline = Deadline(self._clock() + route.deadline_s)
-        return await self._flights.join((question, route), lambda: self._answer(question, route, request, deadline))
+        return await self._flights.join(
+            (question, route), request.caller, lambda: self._answer(question, route, request, deadline)
+        )
 
     def _route(self, request: Request) -> Route:
         call, client = request.call, request.client
@@ -152,7 +157,7 @@ class Execute:
     async def _settle(self, inquiry: Inquiry, answer: Answer, *, needs_review: bool) -> None:
         """Let the guard accept an answer, and keep it as the last good one, before it may leave."""
         try:
-            async with asyncio.timeout_at(inquiry.deadline.at_s):
+            with self._timekeeper.until(inquiry.deadline):
                 if needs_review:
                     await self._guard.review(inquiry.question, inquiry.route, answer)
                 await self._last_good.keep(inquiry.question, inquiry.route, answer)

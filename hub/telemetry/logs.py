@@ -8,36 +8,93 @@ import logging
 import sys
 import time
 from io import TextIOBase
-from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO, cast
 
 import msgspec
 import structlog
 
 if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
+    from collections.abc import Callable
 
 Format = Literal["auto", "json", "human"]
+
+_LEVELS = ("debug", "info", "warning", "error")
 
 _encode = msgspec.json.Encoder().encode
 
 
-def logger(format_: Format, level: str, stream: TextIO = sys.stderr) -> FilteringBoundLogger:
-    """The one logger of a process; ``auto`` is for a person when the stream is a terminal."""
+class Log(Protocol):
+    """Where lines go: a constant event, and its fields."""
+
+    def info(self, event: str, **fields: Any) -> object:
+        """Something happened as it should."""
+        ...
+
+    def warning(self, event: str, **fields: Any) -> object:
+        """Somebody may want to do something about it."""
+        ...
+
+    def error(self, event: str, **fields: Any) -> object:
+        """Somebody should."""
+        ...
+
+
+def logger(format_: Format, level: str, stream: TextIO = sys.stderr) -> Log:
+    """The one log of a process; ``auto`` is for a person when the stream is a terminal."""
+    _quieten_libraries()
+    together = _TogetherWritten(stream)
     for_a_person = format_ == "human" or (format_ == "auto" and stream.isatty())
-    processors: list[Any] = [_JsonLines()]
-    if for_a_person:
-        processors = [
+    return _human(together, level, colors=stream.isatty()) if for_a_person else JsonLog(together.write, level)
+
+
+def _human(stream: TextIOBase, level: str, *, colors: bool) -> Log:
+    log: Log = structlog.wrap_logger(
+        structlog.WriteLogger(cast("TextIO", stream)),
+        wrapper_class=structlog.make_filtering_bound_logger(level.upper()),
+        processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S"),
-            structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=24),
-        ]
-    _quieten_libraries()
-    bound: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.WriteLogger(cast("TextIO", _TogetherWritten(stream))),
-        wrapper_class=structlog.make_filtering_bound_logger(level.upper()),
-        processors=processors,
+            structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=24),
+        ],
     ).bind()  # Bound once: the lazy proxy would bind anew for each line.
-    return bound
+    return log
+
+
+class JsonLog:
+    """Each event as one line of JSON: when, how loud and what first, then its fields.
+
+    There is a line for each request, so nothing stands between it and the encoder, and the text of a second is made
+    once a second.
+    """
+
+    def __init__(self, write: Callable[[str], object], level: str) -> None:
+        self._write = write
+        self._least = _LEVELS.index(level.lower())
+        self._second = 0
+        self._text = ""
+
+    def info(self, event: str, **fields: Any) -> None:
+        """Something happened as it should."""
+        self._say(1, event, fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Somebody may want to do something about it."""
+        self._say(2, event, fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        """Somebody should."""
+        self._say(3, event, fields)
+
+    def _say(self, level: int, event: str, fields: dict[str, Any]) -> None:
+        if level < self._least:
+            return
+        now_s = time.time()
+        second = int(now_s)
+        if second != self._second:
+            self._second, self._text = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        timestamp = f"{self._text}.{int((now_s - second) * 1000):03d}Z"
+        line = _encode({"timestamp": timestamp, "level": _LEVELS[level], "event": event, **fields})
+        self._write(line.decode() + "\n")
 
 
 class _TogetherWritten(TextIOBase):
@@ -66,25 +123,6 @@ class _TogetherWritten(TextIOBase):
             return
         self._stream.write("".join(lines))
         self._stream.flush()
-
-
-class _JsonLines:
-    """Renders an event as one line of JSON: when, how loud and what first, then its fields.
-
-    The text of a second is made once a second: a line for each request has to cost little.
-    """
-
-    def __init__(self) -> None:
-        self._second = 0
-        self._text = ""
-
-    def __call__(self, _: Any, level: str, event: dict[str, Any]) -> str:
-        now_s = time.time()
-        second = int(now_s)
-        if second != self._second:
-            self._second, self._text = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        timestamp = f"{self._text}.{int((now_s - second) * 1000):03d}Z"
-        return _encode({"timestamp": timestamp, "level": level, **event}).decode()
 
 
 def _quieten_libraries() -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 from prometheus_client.core import GaugeMetricFamily
+
+from hub.telemetry.tallies import Durations, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -53,15 +55,13 @@ class Metrics:
     """All metrics, in one registry."""
 
     def __init__(self, registry: CollectorRegistry, version: str) -> None:
-        self.requests = Counter(
-            "appset_hub_requests", "HTTP requests by route and status.", ("route", "code"), registry=registry
-        )
-        self.request_duration = Histogram(
+        self.requests = Tally("appset_hub_requests", "HTTP requests by route and status.", ("route", "code"), registry)
+        self.request_duration = Durations(
             "appset_hub_request_duration_seconds",
             "From the head of a request to its answer.",
             ("route",),
-            buckets=LATENCY_BUCKETS_S,
-            registry=registry,
+            registry,
+            bounds_s=LATENCY_BUCKETS_S,
         )
         self.refusals = Counter(
             "appset_hub_refusals",
@@ -69,18 +69,16 @@ class Metrics:
             ("reason",),
             registry=registry,
         )
-        self.sets = Counter(
-            "appset_hub_parameter_sets", "Parameter sets returned, by route.", ("route",), registry=registry
+        self.sets = Tally("appset_hub_parameter_sets", "Parameter sets returned, by route.", ("route",), registry)
+        self.backend_requests = Tally(
+            "appset_hub_backend_requests", "Asks by backend and outcome.", ("backend", "outcome"), registry
         )
-        self.backend_requests = Counter(
-            "appset_hub_backend_requests", "Asks by backend and outcome.", ("backend", "outcome"), registry=registry
-        )
-        self.backend_duration = Histogram(
+        self.backend_duration = Durations(
             "appset_hub_backend_request_duration_seconds",
             "From asking a backend to its checked answer, waiting and retry included.",
             ("backend",),
-            buckets=LATENCY_BUCKETS_S,
-            registry=registry,
+            registry,
+            bounds_s=LATENCY_BUCKETS_S,
         )
         self.retries = Counter(
             "appset_hub_backend_retries",
@@ -106,14 +104,14 @@ class Metrics:
             ("backend", "code"),
             registry=registry,
         )
-        self.checks = Counter(
+        self.checks = Tally(
             "appset_hub_checked_answers",
             "Answers that passed the check: read anew, equal to the one before, or not modified.",
             ("how",),
-            registry=registry,
+            registry,
         )
-        self.cached = Counter(
-            "appset_hub_cached_answers", "Answers that were still fresh and given without asking.", registry=registry
+        self.cached = Tally(
+            "appset_hub_cached_answers", "Answers that were still fresh and given without asking.", (), registry
         )
         self.stale = Counter(
             "appset_hub_stale_answers",

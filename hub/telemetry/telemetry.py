@@ -12,7 +12,7 @@ from hub.telemetry.metrics import NO_ROUTE, UNKNOWN_BACKEND, Metrics
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from structlog.typing import FilteringBoundLogger
+    from hub.telemetry.logs import Log
 
 KEPT_NOTICES = 200
 
@@ -23,15 +23,9 @@ _OK = 200
 class Telemetry:
     """Takes every event of the hub."""
 
-    def __init__(self, metrics: Metrics, log: FilteringBoundLogger) -> None:
+    def __init__(self, metrics: Metrics, log: Log) -> None:
         self._metrics = metrics
         self._log = log
-        self._requests = _Labelled(metrics.requests.labels)
-        self._durations = _Labelled(metrics.request_duration.labels)
-        self._sets = _Labelled(metrics.sets.labels)
-        self._asks = _Labelled(metrics.backend_requests.labels)
-        self._ask_durations = _Labelled(metrics.backend_duration.labels)
-        self._checks = _Labelled(metrics.checks.labels)
         for leaf in leaves():
             # From zero, so that an alert on an increase sees the first one.
             metrics.refusals.labels(leaf.reason)
@@ -66,10 +60,11 @@ class Telemetry:
 
     def _request_ended(self, event: ev.RequestEnded) -> None:
         route = event.route or NO_ROUTE
-        self._requests(route, str(event.status)).inc()
-        self._durations(route).observe(event.duration_s)
+        metrics = self._metrics
+        metrics.requests.add((route, str(event.status)))
+        metrics.request_duration.observe((route,), event.duration_s)
         if event.status == _OK:
-            self._sets(route).inc(event.sets)
+            metrics.sets.add((route,), event.sets)
             self._log.info(
                 "answered",
                 request_id=event.request_id,
@@ -80,7 +75,7 @@ class Telemetry:
                 ms=round(event.duration_s * 1000, 2),
             )
             return
-        self._metrics.refusals.labels(event.reason).inc()
+        metrics.refusals.labels(event.reason).inc()
         say = self._log.error if event.status == _SERVER_ERROR else self._log.warning
         say(
             "refused",
@@ -95,15 +90,15 @@ class Telemetry:
         )
 
     def _backend_asked(self, event: ev.BackendAsked) -> None:
-        self._asks(event.backend, event.outcome).inc()
-        self._ask_durations(event.backend).observe(event.duration_s)
+        self._metrics.backend_requests.add((event.backend, event.outcome))
+        self._metrics.backend_duration.observe((event.backend,), event.duration_s)
 
     def _ask_retried(self, event: ev.AskRetried) -> None:
         self._metrics.retries.labels(event.backend).inc()
         self._log.info("ask_retried", backend=event.backend, instance=event.instance, cause=event.cause)
 
     def _answer_checked(self, event: ev.AnswerChecked) -> None:
-        self._checks(event.how).inc()
+        self._metrics.checks.add((event.how,))
 
     def _answer_noticed(self, event: ev.AnswerNoticed) -> None:
         self.notices.append(event)
@@ -119,7 +114,7 @@ class Telemetry:
         )
 
     def _answer_cached(self, _: ev.AnswerCached) -> None:
-        self._metrics.cached.inc()
+        self._metrics.cached.add(())
 
     def _answer_stale(self, event: ev.AnswerStale) -> None:
         self._metrics.stale.labels(event.route, event.reason).inc()
@@ -204,19 +199,3 @@ class Telemetry:
     def _internal_fault(self, event: ev.InternalFault) -> None:
         self._metrics.faults.inc()
         self._log.error("internal_fault", where=event.where, request_id=event.request_id, traceback=event.traceback)
-
-
-class _Labelled:
-    """Remembers the children of a metric: looking one up by its labels costs more than counting."""
-
-    __slots__ = ("_children", "_make")
-
-    def __init__(self, make: Callable[..., Any]) -> None:
-        self._make = make
-        self._children: dict[tuple[str, ...], Any] = {}
-
-    def __call__(self, *labels: str) -> Any:
-        child = self._children.get(labels)
-        if child is None:
-            child = self._children[labels] = self._make(*labels)
-        return child

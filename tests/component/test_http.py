@@ -556,6 +556,17 @@ async def test_the_rest_of_a_refused_body_is_dropped_and_the_connection_goes_on(
         assert (await wire.ask(post())).status == 200
 
 
+@pytest.mark.parametrize("part", [b"x" * 1000, b"A: b\r\n" * 200], ids=["a header", "headers"])
+async def test_a_head_that_does_not_end_is_a_400(part: bytes) -> None:
+    async with served() as server:
+        wire = await server.wire()
+        await wire.send(b"POST / HTTP/1.1\r\nX: ")
+        for _ in range(20):
+            wire.writer.write(part)
+            await asyncio.sleep(0.001)
+        check_refusal(await wire.reply(), 400, "invalid_request")
+
+
 async def test_bytes_that_come_one_by_one_are_a_request_all_the_same() -> None:
     async with served() as server:
         wire = await server.wire()

@@ -32,6 +32,7 @@ from tests.support.rpc import (
     stream,
 )
 from tests.support.service import Service, route
+from tests.support.virtual import after, now_s, on_virtual_time
 
 if TYPE_CHECKING:
     from tests.support.rpc import Hub
@@ -198,6 +199,57 @@ async def test_a_message_stays_under_four_mebibytes() -> None:
         assert max(sizes) < 4 * 1024 * 1024
         await attached.answer(*(answer(question.id) for question in questions))
         await asyncio.gather(*asking)
+
+
+class Recorder:
+    """A stream that takes what is written at once, and gives back the answers that a test puts in."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.answers: asyncio.Queue[registry_pb2.AttachRequest] = asyncio.Queue()
+
+    async def read(self) -> registry_pb2.AttachRequest:
+        return await self.answers.get()
+
+    async def write(self, message: registry_pb2.AttachResponse) -> None:
+        if message.WhichOneof("kind") == "questions":
+            self.batches.append([one.request.application_set_name for one in message.questions.questions])
+
+    def answer(self, *numbers: int) -> None:
+        answers = registry_pb2.Answers(answers=[answer(number) for number in numbers])
+        self.answers.put_nowait(registry_pb2.AttachRequest(answers=answers))
+
+
+@on_virtual_time
+async def test_while_questions_are_on_their_way_the_next_wait_a_moment_for_company() -> None:
+    stream, session = Recorder(), Session(now_s)
+    running = asyncio.ensure_future(session.run(cast("Any", stream), SilentPeer(), registry_pb2.Welcome()))
+
+    def ask(name: str) -> asyncio.Task[Any]:
+        return asyncio.ensure_future(session.ask(asked(name), Deadline(now_s() + 5)))
+
+    asking = [ask("first")]
+    await after(0.0001)
+    assert stream.batches == [["first"]], "nothing is on its way: it goes at once"
+    asking.append(ask("second"))
+    await after(0.0003)
+    asking.append(ask("third"))
+    await after(0.0003)
+    assert stream.batches == [["first"]], "they wait for company"
+    await after(0.0005)
+    assert stream.batches == [["first"], ["second", "third"]], "but a moment only"
+    asking.append(ask("fourth"))
+    await after(0.0001)
+    stream.answer(1, 2, 3)
+    await after(0.0001)
+    assert stream.batches[2:] == [["fourth"]], "what they waited for is answered"
+    await after(0.01)
+    asking.append(ask("fifth"))
+    await after(0.0001)
+    assert stream.batches[3:] == [["fifth"]], "the last message was a moment ago"
+    stream.answer(4, 5)
+    await asyncio.gather(*asking)
+    running.cancel()
 
 
 async def test_a_caller_who_hangs_up_is_told_to_the_backend() -> None:

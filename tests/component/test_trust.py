@@ -29,7 +29,7 @@ from hub.service.overview import combine_text
 from hub.service.ports import Broken, InvalidInput, RawAnswer
 from hub.service.retention import keep_bounded
 from tests.support.fakes import FakeLink, FakeStore, Gate, Says, sets
-from tests.support.service import Service, route
+from tests.support.service import NOBODY, Service, route
 from tests.support.virtual import after, all_has_run, on_virtual_time
 
 
@@ -468,7 +468,7 @@ async def test_when_all_callers_have_hung_up_the_ask_is_cancelled_and_the_next_b
 async def test_a_flight_that_fails_fails_all_who_share_it() -> None:
     flights: Flights[str] = Flights()
     landed = asyncio.get_running_loop().create_future()
-    waiting = [asyncio.ensure_future(flights.join("key", lambda: wait_for(landed))) for _ in range(3)]
+    waiting = [asyncio.ensure_future(flights.join("key", NOBODY, lambda: wait_for(landed))) for _ in range(3)]
     await all_has_run()
     assert flights.count == 1
     landed.set_exception(KeyError("x"))

@@ -17,6 +17,7 @@ from hub.core.question import parse_call
 from hub.core.routes import CLAIMED, Route, Trust
 from hub.service.ask import Asker
 from hub.service.execute import Execute, Request
+from hub.service.flights import Caller
 from hub.service.guard import Guard
 from hub.service.inputs import Inputs
 from hub.service.lastgood import LastGoodAnswers
@@ -25,6 +26,7 @@ from hub.service.overview import Overview
 from hub.service.pool import Pool
 from hub.service.remembered import RememberedAnswers
 from hub.service.routing import Routing
+from hub.service.timekeeper import Timekeeper
 from tests.support.fakes import FakeDialler, FakeEvents, FakeLink, FakeSchemas, FakeStore
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from hub.service.ports import Link, RawAnswer
 
 ARGOCD = Client(name="argocd")
+NOBODY = Caller(lambda: None)
 NO_GUARD = Trust(guard=GuardPolicy(mode="off"))
 
 GRANTS = (
@@ -82,7 +85,10 @@ class Service:
         schemas = FakeSchemas()
         self.guard = Guard(self.store, self.events, self.now)
         self.last_good = LastGoodAnswers(self.store, self.events, self.now)
-        self.asker = Asker(self.pool, self.events, self.now, answer_limits)
+        timekeeper = Timekeeper()
+        self.asker = Asker(
+            pool=self.pool, events=self.events, clock=self.now, timekeeper=timekeeper, limits=answer_limits
+        )
         self.execute = Execute(
             routing=self.routing,
             inputs=Inputs(self.directory, schemas),
@@ -92,6 +98,7 @@ class Service:
             last_good=self.last_good,
             events=self.events,
             clock=self.now,
+            timekeeper=timekeeper,
             limits=answer_limits,
         )
         self.membership = Membership(
@@ -131,11 +138,18 @@ class Service:
     ) -> Request:
         body = {"applicationSetName": name, "input": {"parameters": parameters or {}}}
         call = parse_call(json.dumps(body).encode())
-        return Request(client=client, call=call, path_route=path_route, request_id=request_id)
+        return Request(client=client, call=call, path_route=path_route, request_id=request_id, caller=NOBODY)
 
     async def ask(self, name: str = "fb-1", parameters: dict[str, Any] | None = None, **more: Any) -> list[Any]:
-        """The parameter sets of one request."""
-        answer = await self.execute(self.request(name, parameters, **more))
+        """The parameter sets of one request; it has a task of its own as on a connection, and cancelling hangs up."""
+        request = self.request(name, parameters, **more)
+        working = asyncio.get_running_loop().create_task(self.execute(request))
+        request.caller = Caller(working.cancel)
+        try:
+            answer = await asyncio.shield(working)
+        except asyncio.CancelledError:
+            request.caller.hang_up()
+            raise
         document = json.loads(answer.body)
         assert answer.count == len(document["output"]["parameters"])
         found: list[Any] = document["output"]["parameters"]

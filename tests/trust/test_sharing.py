@@ -81,9 +81,10 @@ async def test_forty_nine_hang_up_and_the_fiftieth_is_answered(bench: Bench) -> 
         callers = await fifty(bench, stack)
         for caller in callers[:20] + callers[21:]:
             await caller.hang_up()
-        await in_flight(bench, 1)
+        await in_flight(bench, 2)  # His, and that of the first, which goes on for him.
         answer.set_result(TEN)
         reply = await callers[20].read()
+    await in_flight(bench, 0)
     assert reply.names == [str(number) for number in range(10)]
     assert (len(bench.backend.asked), bench.backend.cancelled) == (1, 0)
 

@@ -1,0 +1,77 @@
+"""Ends what takes too long.
+
+Each ask has a deadline, and hardly one ever passes. So there is one timer for all of them, set to the earliest, instead
+of one that is made and cancelled for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from math import inf
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from hub.core.deadline import Deadline
+
+
+class Timekeeper:
+    """Knows what is under way, and until when it may be."""
+
+    def __init__(self) -> None:
+        self._under_way: set[_Limited] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at_s = inf
+
+    def until(self, deadline: Deadline) -> _Limited:
+        """A context that raises ``TimeoutError`` if its block is not over in time."""
+        return _Limited(self, deadline.at_s)
+
+    def _begin(self, limited: _Limited) -> None:
+        self._under_way.add(limited)
+        if limited.at_s < self._timer_at_s:
+            self._set(limited.at_s)
+
+    def _end(self, limited: _Limited) -> None:
+        self._under_way.discard(limited)
+
+    def _set(self, at_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at_s = at_s
+        self._timer = asyncio.get_running_loop().call_at(at_s, self._ring) if at_s < inf else None
+
+    def _ring(self) -> None:
+        # What the timer was set to counts, not the clock, which may stand a little before it.
+        passed_s = self._timer_at_s
+        for limited in [one for one in self._under_way if one.at_s <= passed_s]:
+            self._under_way.discard(limited)
+            limited.expire()
+        self._set(min((one.at_s for one in self._under_way), default=inf))
+
+
+class _Limited:
+    """One block of one task."""
+
+    __slots__ = ("_cancelling", "_is_expired", "_keeper", "_task", "at_s")
+
+    def __init__(self, keeper: Timekeeper, at_s: float) -> None:
+        self._keeper = keeper
+        self._is_expired = False
+        self.at_s = at_s
+
+    def expire(self) -> None:
+        self._is_expired = True
+        self._task.cancel()
+
+    def __enter__(self) -> None:
+        self._task = cast("asyncio.Task[object]", asyncio.current_task())
+        self._cancelling = self._task.cancelling()
+        self._keeper._begin(self)  # noqa: SLF001 - the two are one thing.
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._keeper._end(self)  # noqa: SLF001 - as above.
+        # As asyncio.timeout does: somebody else's cancellation goes on, whatever the clock says.
+        if self._is_expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
