@@ -42,6 +42,10 @@ test: $(READY) ## Run the tests side by side, with the coverage that is asked fo
 test-tools: $(READY) ## Fetch what the tests of deploy/ need beside Python: kustomize, schemas, a policy scanner
 	$(BIN)/python tests/deploy/install.py
 
+.PHONY: test-image
+test-image: test-tools ## Build the image without a daemon and start hub and backend from it; as root on Debian
+	APPSET_HUB_TEST_IMAGE=1 $(BIN)/pytest tests/deploy/test_image.py
+
 .PHONY: test-argocd
 test-argocd: $(READY) ## Run the real ApplicationSet controller of Argo CD against the hub; the first build takes minutes
 	tests/argocd/run.sh

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import math
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import yaml
 
-from hub.cli.options import WRONG_USE, config_option, wrong_use
+from hub.cli.options import WRONG_USE, config_option, parameters_option, parse_parameters, wrong_use
 from hub.config.file import Client, File, Merge, Route
 from hub.config.load import seconds
 from hub.config.mistakes import ConfigurationError
@@ -51,6 +52,7 @@ def argocd() -> None:
     help=f"The Secret that holds the token; {_ARGO_CD_SECRET} is Argo CD's own.",
 )
 @click.option("--show-token", is_flag=True, help="Put the token into the Secret, instead of how to do it.")
+@parameters_option
 def manifests(  # noqa: PLR0913 - each is an option of the command.
     *,
     config_path: Path | None,
@@ -60,6 +62,7 @@ def manifests(  # noqa: PLR0913 - each is an option of the command.
     namespace: str,
     secret: str,
     show_token: bool,
+    pairs: Sequence[str],
 ) -> None:
     """Print the ConfigMap, the Secret and an example ApplicationSet for a configuration."""
     written = _read(config_path)
@@ -67,8 +70,9 @@ def manifests(  # noqa: PLR0913 - each is an option of the command.
     route = _named("route", written.routes, route_name) if route_name is not None else None
     if route is not None and not any_matches(tuple(client.routes), route.name):
         wrong_use(f'client "{client.name}" may not use route "{route.name}"; see "routes" of the client')
-    token_file = client.tokens[0].file
-    token = _encoded_token(config_path, token_file) if show_token else None
+    parameters = parse_parameters(pairs)
+    token_file = (config_path.parent if config_path is not None else Path()) / client.tokens[0].file
+    token = _encoded_token(token_file, client.tokens[0].file) if show_token else None
     name = "appset-hub" if route is None else f"appset-hub-{route.name}"
     where = {"namespace": namespace}
     data = {
@@ -83,7 +87,8 @@ def manifests(  # noqa: PLR0913 - each is an option of the command.
     how = _how_to_fill(secret, namespace, token_file) if token is None else ""
     _print(how, {"apiVersion": "v1", "kind": "Secret", **held})
     _print(
-        "# An example: the template's keys are those of your parameter sets.\n", _example(written, route, name, where)
+        "# An example: the template's keys are those of your parameter sets.\n",
+        _example(written, route, name, where, parameters),
     )
 
 
@@ -118,23 +123,26 @@ def _secret_labels(secret: str) -> dict[str, str]:
     return {"app.kubernetes.io/name": _ARGO_CD_SECRET, **labels} if secret == _ARGO_CD_SECRET else labels
 
 
-def _encoded_token(config_path: Path | None, token_file: str) -> str:
-    file = (config_path.parent if config_path is not None else Path()) / token_file
+def _encoded_token(file: Path, written: str) -> str:
     try:
         return base64.b64encode(file.read_bytes().strip()).decode()
     except OSError as error:
-        wrong_use(f'cannot read "{token_file}": {error.strerror}')
+        wrong_use(f'cannot read "{written}": {error.strerror}')
 
 
-def _how_to_fill(secret: str, namespace: str, token_file: str) -> str:
+def _how_to_fill(secret: str, namespace: str, token_file: Path) -> str:
+    # Without the file nothing is patched, for an empty token would be taken.
     return (
-        "# Without the token, which is not shown (--show-token). After this is applied:\n"
+        "# Without the token, which is not shown (--show-token). After this is applied, where the token's file is:\n"
+        f"#   token=$(cat {shlex.quote(str(token_file))}) &&\n"
         f"#   kubectl --namespace {namespace} patch secret {secret} --patch \\\n"
-        f'#     "{{\\"stringData\\": {{\\"{_KEY_IN_SECRET}\\": \\"$(cat {token_file})\\"}}}}"\n'
+        f'#     "{{\\"stringData\\": {{\\"{_KEY_IN_SECRET}\\": \\"$token\\"}}}}"\n'
     )
 
 
-def _example(written: File, route: Route | None, config_map: str, where: dict[str, str]) -> dict[str, Any]:
+def _example(
+    written: File, route: Route | None, config_map: str, where: dict[str, str], parameters: dict[str, Any]
+) -> dict[str, Any]:
     """An ApplicationSet that goes to the route, or to what the configuration names first."""
     shown = route if route is not None else next((one for one in written.routes if one.application_sets), None)
     patterns = [*(shown.application_sets if shown is not None else ())]
@@ -143,8 +151,9 @@ def _example(written: File, route: Route | None, config_map: str, where: dict[st
     name = _fitting(patterns[0]) if patterns else "example"
     key = _identifying_key(shown)
     plugin: dict[str, Any] = {"configMapRef": {"name": config_map}}
-    if shown is not None and shown.parameters:
-        plugin["input"] = {"parameters": {one: _fitting(pattern) for one, pattern in shown.parameters.items()}}
+    routed = {one: _fitting(pattern) for one, pattern in shown.parameters.items()} if shown is not None else {}
+    if routed or parameters:
+        plugin["input"] = {"parameters": {**routed, **parameters}}
     plugin["requeueAfterSeconds"] = 60
     return {
         "apiVersion": "argoproj.io/v1alpha1",

@@ -20,10 +20,14 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/sirupsen/logrus"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	kubefake "k8s.io/client-go/kubernetes/fake"
+	kubescheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/record"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -54,23 +58,31 @@ type cluster struct {
 	deleted []string
 }
 
-// newCluster starts a cluster whose plugin ConfigMap names baseURL.
-func newCluster(t testing.TB, baseURL, token string) *cluster {
+// scheme knows every kind that Kubernetes has, and those of Argo CD.
+var scheme = sync.OnceValue(func() *runtime.Scheme {
+	made := runtime.NewScheme()
+	utilruntime.Must(kubescheme.AddToScheme(made))
+	utilruntime.Must(v1alpha1.AddToScheme(made))
+	return made
+})
+
+// newPluginCluster starts a cluster whose plugin ConfigMap names baseURL.
+func newPluginCluster(t testing.TB, baseURL, token string) *cluster {
 	t.Helper()
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, corev1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			t.Fatalf("the scheme: %v", err)
-		}
-	}
+	return newCluster(t,
+		pluginConfigMap(configMapName, baseURL, "$"+tokenKey),
+		pluginSecret("argocd-secret", map[string]string{tokenKey: token}),
+	)
+}
+
+// newCluster starts a cluster with these objects in it.
+func newCluster(t testing.TB, objects ...client.Object) *cluster {
+	t.Helper()
 	c := &cluster{t: t}
 	c.api = fake.NewClientBuilder().
-		WithScheme(scheme).
-		WithObjects(
-			defaultProject(),
-			pluginConfigMap(configMapName, baseURL, "$"+tokenKey),
-			pluginSecret("argocd-secret", map[string]string{tokenKey: token}),
-		).
+		WithScheme(scheme()).
+		WithObjects(defaultProject()).
+		WithObjects(objects...).
 		WithStatusSubresource(&v1alpha1.ApplicationSet{}).
 		WithIndex(&v1alpha1.Application{}, ".metadata.controller", controllerOf).
 		WithInterceptorFuncs(interceptor.Funcs{Delete: c.recordDelete}).
@@ -87,9 +99,9 @@ func newCluster(t testing.TB, baseURL, token string) *cluster {
 	fakeMetrics := metrics.NewFakeAppsetMetrics()
 	c.reconciler = &controllers.ApplicationSetReconciler{
 		Client:          c.api,
-		Scheme:          scheme,
+		Scheme:          scheme(),
 		Recorder:        &record.FakeRecorder{},
-		Generators:      topLevelGenerators(newPluginGenerator(t.Context(), c.api, kube)),
+		Generators:      topLevelGenerators(c.api, newPluginGenerator(t.Context(), c.api, kube)),
 		ArgoDB:          db.NewDB(controllerNamespace, settingsManager, kube),
 		KubeClientset:   kube,
 		Policy:          v1alpha1.ApplicationsSyncPolicySync,
@@ -102,8 +114,12 @@ func newCluster(t testing.TB, baseURL, token string) *cluster {
 }
 
 // topLevelGenerators nests the generators as the controller's own table does.
-func topLevelGenerators(plugin generators.Generator) map[string]generators.Generator {
-	terminal := map[string]generators.Generator{"List": generators.NewListGenerator(), "Plugin": plugin}
+func topLevelGenerators(api client.Client, plugin generators.Generator) map[string]generators.Generator {
+	terminal := map[string]generators.Generator{
+		"List":        generators.NewListGenerator(),
+		"PullRequest": generators.NewPullRequestGenerator(api, newSCMConfig()),
+		"Plugin":      plugin,
+	}
 	nested := maps.Clone(terminal)
 	nested["Matrix"] = generators.NewMatrixGenerator(terminal)
 	nested["Merge"] = generators.NewMergeGenerator(terminal)
@@ -158,6 +174,46 @@ func (c *cluster) apply(text string) {
 	if err := c.api.Create(c.t.Context(), set); err != nil {
 		c.t.Fatalf("the ApplicationSet is refused: %v", err)
 	}
+}
+
+// install does what `kubectl apply` does: it creates what is not there, and changes only what a manifest says in what is.
+func (c *cluster) install(manifests ...client.Object) {
+	c.t.Helper()
+	for _, object := range manifests {
+		said := jsonOf(object)
+		if wrong := misnamed(object); len(wrong) > 0 {
+			c.t.Fatalf("%s is refused: %s", object.GetName(), join(wrong))
+		}
+		if _, made := object.(*v1alpha1.ApplicationSet); made {
+			object.SetUID(types.UID("uid-" + object.GetName()))
+		}
+		err := c.api.Create(c.t.Context(), object)
+		if apierrors.IsAlreadyExists(err) {
+			err = c.api.Patch(c.t.Context(), object, client.RawPatch(types.MergePatchType, []byte(said)))
+		}
+		if err != nil {
+			c.t.Fatalf("%s is refused: %v", object.GetName(), err)
+		}
+	}
+}
+
+// misnamed says what a real API server has against the names in a manifest; the fake one takes any.
+func misnamed(object client.Object) (wrong []string) {
+	if object.GetNamespace() != controllerNamespace {
+		wrong = append(wrong, "it is for the namespace "+object.GetNamespace())
+	}
+	wrong = append(wrong, validation.IsDNS1123Subdomain(object.GetName())...)
+	switch held := object.(type) {
+	case *corev1.ConfigMap:
+		for key := range held.Data {
+			wrong = append(wrong, validation.IsConfigMapKey(key)...)
+		}
+	case *corev1.Secret:
+		for key := range held.Data {
+			wrong = append(wrong, validation.IsConfigMapKey(key)...)
+		}
+	}
+	return wrong
 }
 
 // reconcile runs the real reconciler once. It fails the test only when the controller itself gives up.

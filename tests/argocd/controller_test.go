@@ -20,6 +20,10 @@ func newPluginGenerator(_ context.Context, c client.Client, _ kubernetes.Interfa
 	return generators.NewPluginGenerator(c, controllerNamespace)
 }
 
+func newSCMConfig() generators.SCMConfig {
+	return generators.NewSCMConfig("", nil, true, false, nil, false)
+}
+
 // finishReconciler sets what only this release's reconciler has.
 func finishReconciler(t testing.TB, r *controllers.ApplicationSetReconciler, k kubernetes.Interface) {
 	t.Helper()

@@ -19,5 +19,9 @@ func newPluginGenerator(ctx context.Context, c client.Client, k kubernetes.Inter
 	return generators.NewPluginGenerator(ctx, c, k, controllerNamespace)
 }
 
+func newSCMConfig() generators.SCMConfig {
+	return generators.NewSCMConfig("", nil, true, nil, false)
+}
+
 // finishReconciler sets what only this release's reconciler has: nothing.
 func finishReconciler(testing.TB, *controllers.ApplicationSetReconciler, kubernetes.Interface) {}

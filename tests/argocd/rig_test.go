@@ -388,7 +388,7 @@ func (r *rig) connect(url, requestTimeout string) {
 	if requestTimeout == "" {
 		requestTimeout = requestTimeoutS
 	}
-	r.cluster = newCluster(r.t, url, strongToken)
+	r.cluster = newPluginCluster(r.t, url, strongToken)
 	r.cluster.setConfigMap(map[string]string{
 		"baseUrl": url, "token": "$" + tokenKey, "requestTimeout": requestTimeout,
 	})

@@ -48,6 +48,9 @@ reason=$(go list -m 2>&1 >/dev/null) || skip "this Go toolchain does not do: $re
 unformatted=$(gofmt -l .)
 [ -z "$unformatted" ] || { echo "test-argocd: run gofmt on: $unformatted" >&2 && exit 1; }
 
+# What deploy/ is rendered with; built now, not while a test waits for it.
+(cd ../deploy && go tool kustomize version >/dev/null)
+
 for release in $which; do
 	case $release in
 	newest) build='' ;;

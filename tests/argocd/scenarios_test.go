@@ -327,7 +327,7 @@ func (s scenario) run(t *testing.T) {
 	r := newScenarioRig(t, s)
 	for _, m := range r.modes {
 		// Each mode has a cluster of its own: both make Applications of the same names.
-		r.cluster = newCluster(t, r.url(), strongToken)
+		r.cluster = newPluginCluster(t, r.url(), strongToken)
 		timeout := s.options.requestTimeout
 		if timeout == "" {
 			timeout = "30"

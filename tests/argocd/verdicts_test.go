@@ -130,7 +130,7 @@ func recordAll(t *testing.T) recorded {
 		ArgoCD: argoModule("{{.Version}}"),
 	}
 	names := map[string]bool{}
-	c := newCluster(t, "", "token")
+	c := newPluginCluster(t, "", "token")
 	for _, one := range responses() {
 		if names[one.name] {
 			t.Fatalf("%q stands twice in the table", one.name)
@@ -269,9 +269,14 @@ func write(t *testing.T, path string, value any) {
 	writeFile(t, path, string(data)+"\n")
 }
 
+// writeFile writes a file, and the folders that it is in.
 func writeFile(t testing.TB, path, text string) {
 	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+	err := os.MkdirAll(filepath.Dir(path), 0o755)
+	if err == nil {
+		err = os.WriteFile(path, []byte(text), 0o644)
+	}
+	if err != nil {
 		t.Fatalf("write %s: %v", path, err)
 	}
 }

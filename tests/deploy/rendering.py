@@ -23,9 +23,9 @@ CONTROLLER = "argocd-applicationset-controller"
 Document = dict[str, Any]
 
 
-def missing(what: str) -> NoReturn:
+def missing(what: str, remedy: str = "run make test-tools") -> NoReturn:
     """Skip the test, because a tool is not here; where CI runs it has to be."""
-    text = f"{what} is not here: run make test-tools"
+    text = f"{what} is not here: {remedy}"
     if os.environ.get("CI") == "true":
         pytest.fail(text)
     pytest.skip(text)
@@ -35,6 +35,11 @@ def tool(name: str) -> Path:
     """A tool that ``install.py`` has put there."""
     found = next((path for path in (TOOLS / name, TOOLS / "venv" / "bin" / name) if path.exists()), None)
     return found if found is not None else missing(name)
+
+
+def need(program: str) -> str:
+    """A program of the machine's, from the Debian package of its name."""
+    return shutil.which(program) or missing(program, f"apt-get install {program}")
 
 
 def run(*command: object, cwd: Path = ROOT) -> str:

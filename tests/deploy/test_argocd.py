@@ -150,6 +150,22 @@ def test_the_command_shows_no_token_unless_it_is_told() -> None:
     assert "kubectl --namespace argocd patch secret appset-hub" in done.out
 
 
+def test_the_way_to_the_token_is_the_configurations_own(tmp_path: Path) -> None:
+    folder = tmp_path / "my hub"
+    folder.mkdir()
+    (folder / "hub.yaml").write_text(json.dumps({"clients": [{"name": "argocd", "tokens": [{"file": "argo.token"}]}]}))
+    done = run(COMMANDS / "appset-hub", "argocd", "manifests", "--config", folder / "hub.yaml")
+    assert f"#   token=$(cat '{folder}/argo.token') &&\n" in done.out
+
+
+def test_the_example_asks_with_the_inputs_that_it_is_given(validate: Validate) -> None:
+    *_, application_set = printed("--config", PRODUCTION, "-p", "team=web", "-p", 'limits:={"replicas": 2}')
+    [plugin] = plugins(application_set["spec"])
+    assert plugin["input"] == {"parameters": {"team": "web", "limits": {"replicas": 2}}}
+    assert application_set["spec"]["template"]["metadata"]["name"] == "myplugin-{{.name}}"
+    assert validate(application_set) == []
+
+
 def test_argo_cd_waits_longer_than_the_slowest_route(tmp_path: Path) -> None:
     client = {"name": "argocd", "tokens": [{"file": "token"}]}
     routes = [

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from tests.deploy.rendering import Document
 
-NAMES = ("base", "dev", "production", "http-plugin", "sidecar")
+NAMES = ("base", "dev", "production", "http-plugin", "mutual-tls", "sidecar", "sidecar-tls")
+SIDECARS = ("sidecar", "sidecar-tls")
 MINORS = 3
 ALONE = "controller-alone"
 
@@ -72,18 +73,19 @@ def findings(
     return found
 
 
-@pytest.mark.parametrize("name", ["dev", "production", "http-plugin"])
+@pytest.mark.parametrize("name", ["dev", "production", "http-plugin", "mutual-tls"])
 def test_the_policy_scanner_finds_nothing_that_is_not_explained(
     findings: Mapping[str, set[tuple[str, str]]], name: str
 ) -> None:
     assert {finding for finding in findings[name] if not explained(*finding)} == set()
 
 
+@pytest.mark.parametrize("name", SIDECARS)
 def test_the_sidecar_adds_nothing_to_what_the_scanner_finds_in_argo_cd(
-    findings: Mapping[str, set[tuple[str, str]]],
+    findings: Mapping[str, set[tuple[str, str]]], name: str
 ) -> None:
     assert findings[ALONE]
-    assert {finding for finding in findings["sidecar"] - findings[ALONE] if not explained(*finding)} == set()
+    assert {finding for finding in findings[name] - findings[ALONE] if not explained(*finding)} == set()
 
 
 def test_every_explanation_is_of_something_that_the_scanner_finds(
@@ -133,19 +135,19 @@ def test_the_pod_is_given_the_time_that_the_hub_takes_to_drain(
     rendered: Mapping[str, list[Document]], name: str
 ) -> None:
     drain = hub_yaml(rendered[name]).get("drain", {"delay": Drain().delay, "timeout": Drain().timeout})
-    workload = CONTROLLER if name == "sidecar" else "appset-hub"
+    workload = CONTROLLER if name in SIDECARS else "appset-hub"
     pod = pod_specs(rendered[name])[workload]
     assert pod["terminationGracePeriodSeconds"] >= seconds(drain["delay"]) + seconds(drain["timeout"]) + 5
     [hub] = [each for each in containers(pod) if each["image"].startswith("appset-hub:")]
     assert "preStop" not in hub.get("lifecycle", {})
-    if name in ("base", "production", "sidecar"):
+    if name != "dev":
         probe = hub["readinessProbe"]
         assert probe["periodSeconds"] * probe["failureThreshold"] < seconds(drain["delay"])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_port_of_a_service_is_one_of_the_hubs(rendered: Mapping[str, list[Document]], name: str) -> None:
-    workload = CONTROLLER if name == "sidecar" else "appset-hub"
+    workload = CONTROLLER if name in SIDECARS else "appset-hub"
     ports = {
         port["name"]: port["containerPort"]
         for container in containers(pod_specs(rendered[name])[workload])
@@ -158,7 +160,7 @@ def test_every_port_of_a_service_is_one_of_the_hubs(rendered: Mapping[str, list[
     assert (backends["clusterIP"], backends["publishNotReadyAddresses"]) == ("None", True)
 
 
-@pytest.mark.parametrize("name", ["dev", "production"])
+@pytest.mark.parametrize("name", ["dev", "production", "mutual-tls"])
 def test_hub_and_backends_agree_on_names_and_tokens(rendered: Mapping[str, list[Document]], name: str) -> None:
     configured = {backend["name"]: backend for backend in hub_yaml(rendered[name])["backends"]}
     started = set()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-import base64
+import re
+import shlex
+import socket
+import ssl
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +14,9 @@ import pytest
 import yaml
 
 from backends.cli import KINDS
-from tests.deploy.rendering import containers, one, pod_specs
-from tests.e2e.support.processes import COMMANDS
+from tests.deploy.pods import HUB_HOSTS, Pod, lay
+from tests.deploy.rendering import ROOT, need, run
+from tests.e2e.support.processes import COMMANDS, until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,87 +28,30 @@ if TYPE_CHECKING:
 TWO_SETS = [{"key1": "val1", "key2": "val2"}, {"key1": "val2", "key2": "val2"}]
 
 
-class Pod:
-    """A folder in the place of a pod's file system, with its ConfigMaps and Secrets as the kubelet lays them."""
-
-    def __init__(self, root: Path, objects: list[Document], workload: str, container: str) -> None:
-        self.root = root
-        self._spec = pod_specs(objects)[workload]
-        [self.container] = [each for each in containers(self._spec) if each["name"] == container]
-        volumes = {volume["name"]: volume for volume in self._spec["volumes"]}
-        for mount in self.container["volumeMounts"]:
-            folder = self.at(mount["mountPath"])
-            volume = volumes.get(mount["name"], {})
-            if "configMap" in volume:
-                lay(folder, one(objects, "ConfigMap", volume["configMap"]["name"])["data"])
-            elif "secret" in volume:
-                lay(folder, secret_files(objects, volume["secret"]))
-            else:
-                folder.mkdir(parents=True)
-
-    def at(self, path: str) -> Path:
-        """Where an absolute path of the pod is here."""
-        return self.root / path.removeprefix("/")
-
-    def here(self, text: str) -> str:
-        """A text with the pod's folders where they are here."""
-        for mount in self.container["volumeMounts"]:
-            text = text.replace(mount["mountPath"], str(self.at(mount["mountPath"])))
-        return text
-
-    def localise(self, folder: str, file: str) -> None:
-        """Lay a ConfigMap once more, with the paths in its file as they are here."""
-        place = self.at(folder)
-        lay(place, {file: self.here((place / file).read_text())})
-
-    @property
-    def command(self) -> list[str]:
-        """The container's command, here."""
-        program, *arguments = map(str, [*self.container["command"], *self.container.get("args", ())])
-        return [str(COMMANDS / program), *map(self.here, arguments)]
-
-
-def secret_files(objects: list[Document], volume: Document) -> dict[str, str]:
-    """The files of a Secret's volume; a Secret that is the reader's to make has a token for everybody."""
-    found = [each for each in objects if each["kind"] == "Secret" and each["metadata"]["name"] == volume["secretName"]]
-    names = ("argocd", "admin", "static", "oci", "http-plugin", "token")
-    keys = {key: base64.b64decode(value).decode() for key, value in found[0]["data"].items()} if found else {}
-    keys = keys or {name: f"{name}-token" for name in names}
-    return {item["path"]: keys[item["key"]] for item in volume["items"]} if "items" in volume else keys
-
-
-def lay(folder: Path, files: Mapping[str, str]) -> None:
-    """Write files as the kubelet does: into a new folder, to which the link ``..data`` is then moved at once."""
-    folder.mkdir(parents=True, exist_ok=True)
-    fresh = folder / f"..{sum(1 for _ in folder.glob('..[0-9]*'))}"
-    fresh.mkdir()
-    for name, text in files.items():
-        (fresh / name).write_text(text)
-        if not (folder / name).is_symlink():
-            (folder / name).symlink_to(f"..data/{name}")
-    link = folder / "..fresh"
-    link.symlink_to(fresh.name)
-    link.replace(folder / "..data")
-
-
 def start_hub(rig: Rig, objects: list[Document], workload: str, container: str) -> tuple[Pod, Hub]:
     """Start the hub of a pod, on free ports of loopback."""
     pod = Pod(rig.folder / workload, objects, workload, container)
     pod.localise("/etc/appset-hub", "hub.yaml")
     ports = [part for name in ("http", "grpc", "admin") for part in (f"--{name}", "127.0.0.1:0")]
-    assert pod.command[:-1] == [str(COMMANDS / "appset-hub"), "serve", "--config"]
-    rig.config = Path(pod.command[-1])
+    *program, config = pod.command
+    assert program == ["appset-hub", "serve", "--config"]
+    rig.config = Path(pod.here(config))
     return pod, rig.hub(*ports)
 
 
-def start_backend(rig: Rig, objects: list[Document], name: str, hub: Hub) -> Process:
-    """Start a backend of a pod, attached to a hub on this machine."""
+def start_backend(rig: Rig, objects: list[Document], name: str, hub: Hub, *, left_out: tuple[str, ...] = ()) -> Process:
+    """Start a backend of a pod, with a hub on this machine and its own port on loopback; without some options."""
     pod = Pod(rig.folder / name, objects, name, "backend")
-    command = [part.replace("appset-hub-backends:4356", hub.grpc_address) for part in pod.command]
-    return rig.start(*command)
+    program, *arguments = pod.command
+    # By name, for the hub's certificate has no address.
+    here = {"--hub=appset-hub-backends:4356": f"--hub=localhost:{hub.grpc}", "--admin=:4358": "--admin=127.0.0.1:0"}
+    assert here.keys() <= set(arguments)
+    assert set(left_out) <= {each.partition("=")[0] for each in arguments}
+    kept = [here.get(each, each) for each in arguments if each.partition("=")[0] not in left_out]
+    return rig.start(COMMANDS / program, *map(pod.here, kept))
 
 
-@pytest.mark.parametrize("name", ["base", "production", "http-plugin"])
+@pytest.mark.parametrize("name", ["base", "production", "http-plugin", "mutual-tls"])
 def test_the_rendered_hub_starts(rig: Rig, standalone: Mapping[str, list[Document]], name: str) -> None:
     _, hub = start_hub(rig, standalone[name], "appset-hub", "hub")
     assert hub.get("/readyz").status == 200
@@ -121,8 +69,11 @@ def test_the_dev_overlay_answers_as_argo_cds_documentation_does(
     assert hub.ask("fake-appset", {"param1": "value1"}, token="strong-password").sets == TWO_SETS
 
 
-def test_the_sidecar_answers_once_a_backend_is_configured(rig: Rig, sidecar: list[Document]) -> None:
-    pod, hub = start_hub(rig, sidecar, "argocd-applicationset-controller", "appset-hub")
+@pytest.mark.parametrize("name", ["sidecar", "sidecar-tls"])
+def test_the_sidecar_answers_once_a_backend_is_configured(
+    rig: Rig, rendered: Mapping[str, list[Document]], name: str
+) -> None:
+    pod, hub = start_hub(rig, rendered[name], "argocd-applicationset-controller", "appset-hub")
     hub.ask("fake-appset", token="argocd-token").refuses(404, "nobody_serves")
     folder = pod.at("/etc/appset-hub")
     document = yaml.safe_load((folder / "hub.yaml").read_text())
@@ -131,14 +82,78 @@ def test_the_sidecar_answers_once_a_backend_is_configured(rig: Rig, sidecar: lis
     # As `kubectl apply` of another ConfigMap, some time later.
     lay(folder, {"hub.yaml": yaml.safe_dump(document)})
     hub.event("configuration_reloaded")
-    start_backend(rig, sidecar, "appset-hub-static", hub)
+    start_backend(rig, rendered[name], "appset-hub-static", hub)
+    hub.joined("static")
+    assert hub.ask("fake-appset", token="argocd-token").sets == TWO_SETS[:1]
+
+
+def test_the_backends_of_production_attach_over_tls(rig: Rig, standalone: Mapping[str, list[Document]]) -> None:
+    _, hub = start_hub(rig, standalone["production"], "appset-hub", "hub")
+    for kind in ("static", "oci"):
+        start_backend(rig, standalone["production"], f"appset-hub-{kind}", hub)
+    hub.joined("static", "oci")
+
+
+def test_a_backend_with_a_certificate_answers_over_mutual_tls(
+    rig: Rig, standalone: Mapping[str, list[Document]]
+) -> None:
+    _, hub = start_hub(rig, standalone["mutual-tls"], "appset-hub", "hub")
+    start_backend(rig, standalone["mutual-tls"], "appset-hub-static", hub)
     hub.joined("static")
     assert hub.ask("fake-appset", token="argocd-token").sets == TWO_SETS[:1]
 
 
 @pytest.mark.parametrize(
+    ("name", "left_out"),
+    [
+        pytest.param("production", ("--ca-file",), id="in plain text"),
+        pytest.param("mutual-tls", ("--cert-file", "--key-file"), id="without a certificate"),
+        pytest.param("mutual-tls", ("--token-file",), id="with a certificate, but without a token"),
+    ],
+)
+def test_a_backend_does_not_get_in(
+    rig: Rig, standalone: Mapping[str, list[Document]], name: str, left_out: tuple[str, ...]
+) -> None:
+    _, hub = start_hub(rig, standalone[name], "appset-hub", "hub")
+    backend = start_backend(rig, standalone[name], "appset-hub-static", hub, left_out=left_out)
+    backend.says("not attached to the hub")
+    assert hub.events("instance_joined") == []
+
+
+def test_the_certificate_that_the_page_makes_is_one_for_the_names_of_the_hub(
+    rig: Rig, standalone: Mapping[str, list[Document]]
+) -> None:
+    page = (ROOT / "docs" / "install.md").read_text()
+    [command] = re.findall(r"^\$ (openssl req (?:.*\\\n)*.*)$", page, flags=re.MULTILINE)
+    run(need("openssl"), *shlex.split(command.replace("\\\n", ""))[1:], cwd=rig.folder)
+    pod, hub = start_hub(rig, standalone["production"], "appset-hub", "hub")
+    files = {name: (rig.folder / name).read_text() for name in ("tls.crt", "tls.key")}
+    lay(pod.at("/run/secrets/appset-hub-tls"), files)
+    context = ssl.create_default_context(cadata=files["tls.crt"])
+    context.set_alpn_protocols(["h2"])
+    for host in HUB_HOSTS[:2]:
+        until(partial(shows_a_certificate_for, host, hub, context), f"a certificate for {host}")
+
+
+def shows_a_certificate_for(host: str, hub: Hub, context: ssl.SSLContext) -> bool:
+    """Whether the port for backends is the one that the context believes in, under this name."""
+    with socket.create_connection(("127.0.0.1", hub.grpc), timeout=10) as raw:
+        try:
+            context.wrap_socket(raw, server_hostname=host).close()
+        except ssl.SSLCertVerificationError:
+            return False
+    return True
+
+
+@pytest.mark.parametrize(
     ("name", "kind"),
-    [("dev", "static"), ("production", "static"), ("production", "oci"), ("http-plugin", "http-plugin")],
+    [
+        ("dev", "static"),
+        ("production", "static"),
+        ("production", "oci"),
+        ("http-plugin", "http-plugin"),
+        ("mutual-tls", "static"),
+    ],
 )
 def test_a_backend_takes_its_configuration(
     tmp_path: Path, standalone: Mapping[str, list[Document]], name: str, kind: str
