@@ -13,6 +13,9 @@ import (
 
 //go:generate buf generate
 
+// claim says which ApplicationSets this backend serves. It counts only inside what the hub's configuration grants.
+var claim = []string{"fb-*"}
+
 var digests = map[string]string{"main": "sha256:4a5e1e", "feature": "sha256:9b7c0d"}
 
 // answer turns one question into the complete list of parameter sets, or an error. An error changes nothing; a list that

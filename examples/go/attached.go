@@ -3,50 +3,36 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log"
-	"os"
-	"strings"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"example/backend/stubs"
 )
 
-const (
-	retryAfter   = 500 * time.Millisecond
-	largestBytes = 16 << 20
-)
-
 // attachForEver stays attached to the hub until ctx is done, and comes back whenever the stream ends.
-func attachForEver(ctx context.Context, hub, name, tokenFile string) error {
-	// A dead connection is noticed after half a minute, and a hub that was away is tried again soon.
-	connection, err := grpc.NewClient(hub,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(largestBytes+1<<20)))
+func attachForEver(ctx context.Context, o options) error {
+	connection, err := openHub(o)
 	if err != nil {
-		return fmt.Errorf("hub: %w", err)
+		return err
 	}
 	defer connection.Close()
-	host, err := os.Hostname()
+	backend, err := self(o.name)
 	if err != nil {
-		return fmt.Errorf("the name of this machine: %w", err)
+		return err
 	}
-	hello := &stubs.BackendInfo{Name: name, Instance: fmt.Sprintf("%s-%d-%d", host, os.Getpid(), time.Now().UnixNano())}
+	hello := &stubs.Hello{Backend: backend}
 	for {
-		err := attach(ctx, connection, hello, tokenFile)
+		err := attach(ctx, connection, hello, o.tokenFile)
 		if ctx.Err() != nil {
 			return nil
 		}
 		log.Printf("not attached: %v", err)
+		// A hub that was away is tried again soon.
 		connection.ResetConnectBackoff()
 		select {
 		case <-ctx.Done():
@@ -57,23 +43,19 @@ func attachForEver(ctx context.Context, hub, name, tokenFile string) error {
 }
 
 // attach serves one stream. When leaving is done it asks for no more questions and answers those that it has.
-func attach(leaving context.Context, connection *grpc.ClientConn, hello *stubs.BackendInfo, tokenFile string) error {
+func attach(leaving context.Context, connection *grpc.ClientConn, hello *stubs.Hello, tokenFile string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	if tokenFile != "" {
-		// Read for each stream, so that a new token needs no restart.
-		token, err := os.ReadFile(tokenFile)
-		if err != nil {
-			return err
-		}
-		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+strings.TrimSpace(string(token)))
+	ctx, err := withToken(ctx, tokenFile)
+	if err != nil {
+		return err
 	}
 	stream, err := stubs.NewRegistryServiceClient(connection).Attach(ctx)
 	if err != nil {
 		return err
 	}
 	s := &session{stream: stream}
-	s.send(&stubs.AttachRequest{Kind: &stubs.AttachRequest_Hello{Hello: &stubs.Hello{Backend: hello}}})
+	s.send(&stubs.AttachRequest{Kind: &stubs.AttachRequest_Hello{Hello: hello}})
 	stop := context.AfterFunc(leaving, func() {
 		s.send(&stubs.AttachRequest{Kind: &stubs.AttachRequest_Leaving{Leaving: &stubs.Leaving{}}})
 		s.finish()

@@ -5,15 +5,18 @@ import (
 	"fmt"
 	"log"
 	"net"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
 
 	"example/backend/stubs"
 )
 
-// service answers a hub that dials: `address:` in the hub's configuration says where.
+// service answers a hub that dials.
 type service struct {
 	stubs.UnimplementedBackendServiceServer
 }
@@ -22,16 +25,47 @@ func (service) GetParams(_ context.Context, question *stubs.GetParamsRequest) (*
 	return answer(question)
 }
 
-// serve listens until ctx is done, then finishes what is in flight.
-func serve(ctx context.Context, address string) error {
-	listener, err := net.Listen("tcp", address)
+// serve listens until ctx is done, then finishes what is in flight. With an address it registers with the hub; without
+// one, `address:` in the hub's configuration says where it is.
+func serve(ctx context.Context, o options) error {
+	server, err := newServer(o)
+	if err != nil {
+		return err
+	}
+	backend, err := self(o.name)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", o.listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	server := grpc.NewServer()
-	stubs.RegisterBackendServiceServer(server, service{})
-	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
-	context.AfterFunc(ctx, server.GracefulStop)
+	go func() {
+		if o.address != "" {
+			// It ends deregistered: the hub dials no more, and nothing is refused.
+			stayRegistered(ctx, o, backend)
+		}
+		<-ctx.Done()
+		server.GracefulStop()
+	}()
 	log.Printf("listening on %s", listener.Addr())
 	return server.Serve(listener)
+}
+
+func newServer(o options) (*grpc.Server, error) {
+	// The hub pings idle connections; by default a server in Go ends those that are pinged so often.
+	settings := []grpc.ServerOption{
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+	}
+	if o.certFile != "" {
+		own, err := credentials.NewServerTLSFromFile(o.certFile, o.keyFile)
+		if err != nil {
+			return nil, fmt.Errorf("the certificate of this backend: %w", err)
+		}
+		settings = append(settings, grpc.Creds(own))
+	}
+	server := grpc.NewServer(settings...)
+	stubs.RegisterBackendServiceServer(server, service{})
+	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
+	return server, nil
 }

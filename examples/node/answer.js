@@ -1,6 +1,9 @@
 // The digest of the image of a branch: what you would change.
 import { status } from "@grpc/grpc-js";
 
+/** Which ApplicationSets this backend serves. It counts only inside what the hub's configuration grants. */
+export const CLAIM = ["fb-*"];
+
 const DIGESTS = { main: "sha256:4a5e1e", feature: "sha256:9b7c0d" };
 
 /** A failure with a gRPC status; its message goes to the ApplicationSet's status. */

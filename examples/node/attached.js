@@ -1,26 +1,19 @@
 // Stays attached to the hub: one stream is registration, questions and answers.
-import { randomUUID } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
 
 import grpc from "@grpc/grpc-js";
 
 import { answer } from "./answer.js";
-import { contract } from "./contract.js";
+import { authorization, openHub, self } from "./hub.js";
 
 const RETRY_AFTER_MS = 500;
 
 /** Stay attached until `leaving` is aborted, and come back whenever the stream ends. */
-export async function attachForEver({ hub, name, tokenFile }, leaving) {
-  // A dead connection is noticed after half a minute, and a hub that was away is tried again soon.
-  const client = new contract.RegistryService(hub, grpc.credentials.createInsecure(), {
-    "grpc.keepalive_time_ms": 20_000,
-    "grpc.keepalive_timeout_ms": 10_000,
-    "grpc.max_reconnect_backoff_ms": 1_000,
-  });
-  const backend = { name, instance: randomUUID() };
+export async function attachForEver(options, leaving) {
+  const client = openHub(options);
+  const backend = self(options);
   while (!leaving.aborted) {
-    const end = await attach(client, backend, tokenFile, leaving).catch((error) => error);
+    const end = await attach(client, backend, options, leaving).catch((error) => error);
     if (leaving.aborted) break;
     console.log(`not attached: ${end.message}`);
     await setTimeout(RETRY_AFTER_MS, null, { signal: leaving }).catch(() => {});
@@ -29,11 +22,8 @@ export async function attachForEver({ hub, name, tokenFile }, leaving) {
 }
 
 /** Serve one stream; returns why it ended. */
-async function attach(client, backend, tokenFile, leaving) {
-  const metadata = new grpc.Metadata();
-  // Read for each stream, so that a new token needs no restart.
-  if (tokenFile) metadata.set("authorization", `Bearer ${(await readFile(tokenFile, "utf8")).trim()}`);
-  const stream = client.Attach(metadata);
+async function attach(client, backend, options, leaving) {
+  const stream = client.Attach(authorization(options));
   const inFlight = new Set();
   let finishing = false;
 

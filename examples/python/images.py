@@ -1,5 +1,6 @@
 """The digest of the image of a branch."""
 
+import logging
 import os
 
 from appset_hub import InvalidInput, Question, serve
@@ -16,4 +17,5 @@ async def images(question: Question) -> list[dict[str, str]]:
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
     serve(images, name="images", application_sets=["fb-*"], hub=os.environ.get("HUB", "localhost:4356"))

@@ -7,13 +7,16 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from appset_hub.testing import FakeHub
 
 from tests.e2e.support.rig import Rig, free_port
+from tests.support.certificates import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +27,8 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 MAIN = [{"branch": "main", "digest": "sha256:4a5e1e"}]
 LANGUAGES = ("go", "node")
+GRPC_TLS = {"grpc": {"certificate": "cert.pem", "key": "key.pem"}}
+LEASE_S = 3.0
 
 pytestmark = pytest.mark.timeout(300)  # A first build brings and compiles what the backend is made of.
 
@@ -101,6 +106,18 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     made.close()
 
 
+@pytest.fixture
+def tls(rig: Rig) -> Mapping[str, Path]:
+    """The files of a certificate for ``localhost``, of who signed it, and of somebody else who signs."""
+    authority = Authority()
+    key, chain = authority.pair("localhost")
+    texts = {"ca": authority.ca_pem, "another_ca": Authority().ca_pem, "cert": chain, "key": key}
+    files = {name: rig.folder / f"{name}.pem" for name in texts}
+    for name, text in texts.items():
+        files[name].write_bytes(text)
+    return files
+
+
 def check_answers(hub: Hub) -> None:
     """A branch has its image, and who asks for another one is told so."""
     assert hub.ask("fb-matrix", {"branch": "main"}).sets == MAIN
@@ -151,6 +168,75 @@ def test_dialled_it_answers_and_leaves_well(rig: Rig, example: Example) -> None:
     backend.says("listening on ")
     hub = rig.hub()
     check_answers(hub)
+    assert backend.stop() == 0
+
+
+def test_attached_over_tls_it_answers_and_believes_no_other_hub(
+    rig: Rig, example: Example, tls: Mapping[str, Path]
+) -> None:
+    # Without a route: the backend's own claim leads to it.
+    rig.configure(tls=GRPC_TLS, backends=[rig.backend("images", application_sets=["fb-*"])])
+    hub = rig.hub()
+    whole = {"hub": f"localhost:{hub.grpc}", "token_file": rig.folder / "tokens" / "images"}
+    stranger = rig.start(*example.options(**whole, ca_file=tls["another_ca"]), env=example.environment)
+    assert "certificate" in stranger.says("not attached")
+    assert hub.events("instance_joined") == []
+    backend = rig.start(*example.options(**whole, ca_file=tls["ca"]), env=example.environment)
+    hub.joined("images")
+    check_answers(hub)
+    assert backend.stop() == 0
+
+
+def test_dialled_it_registers_over_tls_and_deregisters(rig: Rig, example: Example, tls: Mapping[str, Path]) -> None:
+    address = f"localhost:{free_port()}"
+    configured = rig.backend("images", addresses=["localhost:*"], call_tls={"ca": "ca.pem"})
+    rig.configure(tls=GRPC_TLS, backends=[configured], routes=[route(wait_for_absent="0s")])
+    hub = rig.hub()
+    command = example.options(
+        listen=address,
+        address=address,
+        hub=f"localhost:{hub.grpc}",
+        token_file=rig.folder / "tokens" / "images",
+        ca_file=tls["ca"],
+        cert_file=tls["cert"],
+        key_file=tls["key"],
+    )
+    backend = rig.start(*command, env=example.environment)
+    hub.joined("images")
+    check_answers(hub)
+    assert backend.stop() == 0
+    assert hub.event("instance_left")["cause"] == "deregistered"
+    hub.ask("fb-matrix", {"branch": "main"}).refuses(503, "backend_absent")
+
+
+async def test_dialled_it_renews_its_lease_before_it_ends(rig: Rig, example: Example) -> None:
+    hub = FakeHub(ttl_s=LEASE_S)
+    async with hub.serving():
+        address = f"127.0.0.1:{free_port()}"
+        rig.start(*example.options(listen=address, address=address, hub=hub.address), env=example.environment)
+        [first] = await hub.registered()
+        since_s = time.monotonic()
+        [third] = await hub.registered(3)
+        # Each in time, and not without pause.
+        assert LEASE_S / 3 < time.monotonic() - since_s < 2 * LEASE_S
+        assert first == third
+
+
+def test_dialled_it_registers_with_a_hub_that_was_killed(rig: Rig, example: Example) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    rig.configure(
+        backends=[rig.backend("images", addresses=["127.0.0.1:*"])],
+        routes=[route(wait_for_absent="20s")],
+        limits={"lease": "1s"},
+    )
+    hub = rig.hub()
+    where = {"hub": hub.grpc_address, "token_file": rig.folder / "tokens" / "images"}
+    backend = rig.start(*example.options(listen=address, address=address, **where), env=example.environment)
+    hub.joined("images")
+    hub.kill()
+    backend.says("not registered")
+    hub = rig.hub_again(hub)
+    assert hub.ask("fb-matrix", {"branch": "main"}).sets == MAIN
     assert backend.stop() == 0
 
 
