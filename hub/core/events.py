@@ -36,11 +36,16 @@ class RequestEnded(Event, frozen=True, kw_only=True):
 
 
 class BackendAsked(Event, frozen=True, kw_only=True):
-    """One ask of one backend ended; ``outcome`` is ``ok``, ``cancelled`` or the reason of the refusal."""
+    """One ask of one backend ended; ``outcome`` is ``ok``, ``cancelled`` or the reason of the refusal.
+
+    ``checked`` says how its answer passed the check, if it did: read anew, equal to the one before, or said to be so
+    by the backend.
+    """
 
     backend: str
     outcome: str
     duration_s: float
+    checked: Literal["", "read", "same", "not_modified"] = ""
 
 
 class AskRetried(Event, frozen=True, kw_only=True):
@@ -49,12 +54,6 @@ class AskRetried(Event, frozen=True, kw_only=True):
     backend: str
     instance: str
     cause: str
-
-
-class AnswerChecked(Event, frozen=True, kw_only=True):
-    """An answer passed the check: read anew, equal to the one before, or said to be so by the backend."""
-
-    how: Literal["read", "same", "not_modified"]
 
 
 class AnswerNoticed(Event, frozen=True, kw_only=True):

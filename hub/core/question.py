@@ -16,7 +16,7 @@ MAX_NAME_CHARS = 253  # Kubernetes' limit for the name of an object.
 EMPTY_INPUT = b"{}"
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True):
+class Question(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """One question. Equal questions have equal answers, so everything that may change an answer is in here."""
 
     client: str

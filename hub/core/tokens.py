@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 Holder = TypeVar("Holder")
 
-_SCHEME = "bearer "
-
 
 class TokenRing(Generic[Holder]):
     """The tokens of several holders, each of whom may have several."""
@@ -51,9 +49,11 @@ def bearer(header: str | None) -> str:
     Raises:
         TokenMissing: there is no such header, or its scheme is another one.
     """
-    if header is None or header[: len(_SCHEME)].lower() != _SCHEME or not header[len(_SCHEME) :].strip():
+    scheme, _, token = (header or "").partition(" ")
+    token = token.strip()
+    if not token or scheme.lower() != "bearer":
         raise TokenMissing('the request has no bearer token; the ConfigMap\'s "token" names the key that holds it')
-    return header[len(_SCHEME) :].strip()
+    return token
 
 
 def authenticate(ring: TokenRing[Holder], header: str | None) -> Holder:

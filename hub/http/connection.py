@@ -123,7 +123,8 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
             if was_in_head and self._is_in_head:
                 # Of a header that does not end, httptools says nothing, and keeps what has come.
-                self._count(len(data))
+                self._head_bytes += len(data)
+                self._check_head()
         except httptools.HttpParserUpgrade as upgrade:
             # Nobody speaks another protocol here, so the request is as good as any. httptools leaves its body alone.
             self._parser = None
@@ -158,12 +159,12 @@ class Connection(asyncio.Protocol):
 
     def on_url(self, part: bytes) -> None:
         """A part of the request's target."""
-        self._count(len(part))
+        self._head_bytes += len(part)
         self._target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header. The values of one that is there twice are joined, so that none is overlooked."""
-        self._count(len(name) + len(value))
+        self._head_bytes += len(name) + len(value)
         known = _READ.get(name.lower())
         if known is not None and self._arriving is None:
             text = value.decode("utf-8", "surrogateescape")
@@ -172,6 +173,7 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """A head is whole. That is enough to begin: who may not ask is refused before the body comes."""
         self._is_in_head = False
+        self._check_head()
         parser = cast("httptools.HttpRequestParser", self._parser)
         request = HttpRequest(
             method=parser.get_method().decode(),
@@ -205,8 +207,7 @@ class Connection(asyncio.Protocol):
                 request.end()
                 self._arriving = None
 
-    def _count(self, size_bytes: int) -> None:
-        self._head_bytes += size_bytes
+    def _check_head(self) -> None:
         if self._head_bytes > MAX_HEAD_BYTES:
             raise _HeadTooLong
 

@@ -96,7 +96,8 @@ class GetParams:
     async def _answer(self, http: HttpRequest, path_route: str | None, report: _Report) -> Answer:
         client = self._authentication.client(http.headers)
         report.client = client.name
-        with self._admission.admit(client):
+        self._admission.admit(client)
+        try:
             call = parse_call(await self._body(http))
             request = Request(
                 client=client,
@@ -108,6 +109,8 @@ class GetParams:
             )
             report.request = request
             return await self._execute(request)
+        finally:
+            self._admission.dismiss(client)
 
     async def _body(self, http: HttpRequest) -> bytes:
         if http.headers.get("content-encoding", "identity").lower() != "identity":

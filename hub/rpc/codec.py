@@ -97,11 +97,12 @@ def raw_answer(response: backend_pb2.GetParamsResponse) -> RawAnswer:
     """
     if response.not_modified and response.parameters_json:
         raise Broken('an answer that is "not modified" and has parameters')
-    if len(response.digest.encode()) > MAX_DIGEST_BYTES:
+    digest = response.digest
+    if digest and len(digest.encode()) > MAX_DIGEST_BYTES:
         raise Broken(f"a digest of more than {MAX_DIGEST_BYTES} bytes")
     return RawAnswer(
         sets_json=response.parameters_json,
-        digest=response.digest,
+        digest=digest,
         not_modified=response.not_modified,
         fresh_for_s=_seconds(response.fresh_for) if response.HasField("fresh_for") else None,
         notices=tuple(_notice(one) for one in response.notices[:MAX_NOTICES]) if response.notices else (),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -18,7 +18,7 @@ from hub.core.errors import (
     HubError,
     InputRefused,
 )
-from hub.core.events import AnswerChecked, AnswerNoticed, AskRetried, BackendAsked, BackendFailure
+from hub.core.events import AnswerNoticed, AskRetried, BackendAsked, BackendFailure
 from hub.service import ports
 from hub.service.pool import Pool, Turn
 
@@ -131,10 +131,13 @@ class Asker:
             HubError: it is absent, failed, was too slow, or its answer was refused.
         """
         started_s = self._stopwatch()
-        outcome = "cancelled"
+        outcome: str = "cancelled"
+        checked: Literal["", "read", "same", "not_modified"] = ""
+        known = inquiry.known.get(backend)
         try:
             with self._timekeeper.until(deadline):
-                answer = await self._ask(inquiry, backend, deadline)
+                raw = await self._ask_instance(inquiry, backend, deadline, known)
+            answer, checked = self._checked(raw, known, inquiry, backend)
             outcome = "ok"
         except TimeoutError as error:
             outcome = DeadlinePassed.reason
@@ -146,12 +149,15 @@ class Asker:
             outcome = error.reason
             raise
         finally:
-            self._events.emit(BackendAsked(backend=backend, outcome=outcome, duration_s=self._stopwatch() - started_s))
-        return answer
+            duration_s = self._stopwatch() - started_s
+            self._events.emit(BackendAsked(backend=backend, outcome=outcome, duration_s=duration_s, checked=checked))
+        return Answered(backend=backend, answer=answer, fresh_for_s=raw.fresh_for_s)
 
-    async def _ask(self, inquiry: Inquiry, backend: str, deadline: Deadline) -> Answered:
-        known = inquiry.known.get(backend)
-        question = inquiry.question
+    async def _ask_instance(
+        self, inquiry: Inquiry, backend: str, deadline: Deadline, known: CheckedAnswer | None
+    ) -> ports.RawAnswer:
+        """Ask an instance, and once more if it was lost or not ready: another one, or the same when it is back."""
+        question, route = inquiry.question, inquiry.route
         ask = ports.Ask(
             application_set_name=question.application_set_name,
             application_set_namespace=question.application_set_namespace,
@@ -162,35 +168,29 @@ class Asker:
         )
         turn = Turn(
             backend=backend,
-            route=inquiry.route.name,
-            claimed_name=question.application_set_name if inquiry.route.claimed else None,
-            wait_for_absent_s=inquiry.route.wait_for_absent_s,
+            route=route.name,
+            claimed_name=question.application_set_name if route.claimed else None,
+            wait_for_absent_s=route.wait_for_absent_s,
             deadline=deadline,
         )
-        raw = await self._ask_instance(ask, turn)
-        answer = self._checked(raw, known, inquiry, backend)
-        return Answered(backend=backend, answer=answer, fresh_for_s=raw.fresh_for_s)
-
-    async def _ask_instance(self, ask: ports.Ask, turn: Turn) -> ports.RawAnswer:
-        """Ask an instance, and once more if it was lost or not ready: another one, or the same when it is back."""
         avoid: Instance[ports.Link] | None = None
         for attempt in range(1, _ATTEMPTS + 1):
-            instance = await self._pool.take(turn, avoid)
+            instance = self._pool.take_now(turn, avoid) or await self._pool.take(turn, avoid)
             try:
-                return await instance.link.ask(ask, turn.deadline)
+                return await instance.link.ask(ask, deadline)
             except (ports.InstanceLost, ports.NotReady) as error:
                 if attempt == _ATTEMPTS or not self._may_help(error, turn, instance):
-                    raise _translated(error, turn.backend) from error
+                    raise _translated(error, backend) from error
                 avoid = instance
                 self._events.emit(
-                    AskRetried(backend=turn.backend, instance=instance.info.instance, cause=type(error).__name__)
+                    AskRetried(backend=backend, instance=instance.info.instance, cause=type(error).__name__)
                 )
             except ports.TimedOut as error:
                 # The same as if the hub had noticed it first, in the same words.
                 raise TimeoutError from error
             except ports.AskError as error:
-                self._tell(error, turn.backend, ask)
-                raise _translated(error, turn.backend) from error
+                self._tell(error, backend, ask)
+                raise _translated(error, backend) from error
             finally:
                 self._pool.give_back(instance)
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -214,21 +214,19 @@ class Asker:
 
     def _checked(
         self, raw: ports.RawAnswer, known: CheckedAnswer | None, inquiry: Inquiry, backend: str
-    ) -> CheckedAnswer:
+    ) -> tuple[CheckedAnswer, Literal["read", "same", "not_modified"]]:
+        """The answer, and how it passed the check."""
         if raw.not_modified:
             if known is None or not known.digest or raw.digest not in ("", known.digest):
                 raise AnswerRefused(
                     f'backend "{backend}" answered "not modified", but not of the answer that the hub holds'
                 )
-            self._events.emit(_NOT_MODIFIED)
-            return known
+            return known, "not_modified"
         if known is not None and raw.sets_json == known.raw and raw.digest == known.digest:
-            self._events.emit(_SAME)
-            return known
+            return known, "same"
         answer = check(raw.sets_json, subject=f'backend "{backend}"', limits=self._limits, digest=raw.digest)
-        self._events.emit(_READ)
         self._notice((*answer.notices, *raw.notices), inquiry, backend)
-        return answer
+        return answer, "read"
 
     def _notice(self, notices: tuple[Notice, ...], inquiry: Inquiry, backend: str) -> None:
         for notice in notices:
@@ -242,11 +240,6 @@ class Asker:
                     notice=notice,
                 )
             )
-
-
-_READ = AnswerChecked(how="read")
-_SAME = AnswerChecked(how="same")
-_NOT_MODIFIED = AnswerChecked(how="not_modified")
 
 
 def _translated(error: ports.AskError, backend: str) -> HubError:

@@ -102,7 +102,7 @@ class Execute:
         self._inputs.check(route, call.parameters)
         deadline = Deadline(self._clock() + route.deadline_s)
         return await self._flights.join(
-            (question, route), request.caller, lambda: self._answer(question, route, request, deadline)
+            (question, route), request.caller, lambda: self._answer(question, route, request, deadline, remembered)
         )
 
     def _route(self, request: Request) -> Route:
@@ -113,8 +113,9 @@ class Execute:
         client.check_route(route.name)
         return route
 
-    async def _answer(self, question: Question, route: Route, request: Request, deadline: Deadline) -> Answer:
-        remembered = self._remembered.get(question)
+    async def _answer(
+        self, question: Question, route: Route, request: Request, deadline: Deadline, remembered: Remembered | None
+    ) -> Answer:
         inquiry = Inquiry(
             question=question,
             route=route,
@@ -178,9 +179,15 @@ class Execute:
 
 def _same(answered: list[Answered], before: Mapping[str, CheckedAnswer]) -> bool:
     """Whether these are the very answers that were combined before."""
-    return len(answered) == len(before) and all(before.get(one.backend) is one.answer for one in answered)
+    if len(answered) != len(before):
+        return False
+    for one in answered:  # noqa: SIM110 - a generator costs more than what it would do.
+        if before.get(one.backend) is not one.answer:
+            return False
+    return True
 
 
 def _fresh_for_s(route: Route, answered: list[Answered]) -> float:
     """How long the whole is fresh: as long as the member whose answer is fresh for the shortest time."""
-    return min(route.trust.freshness.of(one.fresh_for_s) for one in answered)
+    freshness = route.trust.freshness
+    return min([freshness.of(one.fresh_for_s) for one in answered])

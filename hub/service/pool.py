@@ -44,6 +44,13 @@ class Pool:
         self._clock = clock
         self._waiting: dict[str, deque[_Waiter]] = {}
 
+    def take_now(self, turn: Turn, avoid: Instance[Link] | None) -> Instance[Link] | None:
+        """What ``take`` would give if it did not wait, or ``None``."""
+        instance = self._directory.pick(turn.backend, turn.claimed_name, avoid)
+        if instance is not None:
+            instance.in_flight += 1
+        return instance
+
     async def take(self, turn: Turn, avoid: Instance[Link] | None) -> Instance[Link]:
         """An instance with one more in flight; give it back with ``give_back``.
 
@@ -55,10 +62,10 @@ class Pool:
             BackendAbsent: none came in time.
             BackendBusy: none became free in time.
         """
-        instance = self._directory.pick(turn.backend, turn.claimed_name, avoid)
+        instance = self.take_now(turn, avoid)
         if instance is None:
             instance = await self._wait(turn, avoid)
-        instance.in_flight += 1
+            instance.in_flight += 1
         return instance
 
     def has_other(self, turn: Turn, instance: Instance[Link]) -> bool:

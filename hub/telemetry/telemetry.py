@@ -34,7 +34,6 @@ class Telemetry:
             ev.RequestEnded: self._request_ended,
             ev.BackendAsked: self._backend_asked,
             ev.AskRetried: self._ask_retried,
-            ev.AnswerChecked: self._answer_checked,
             ev.AnswerNoticed: self._answer_noticed,
             ev.AnswerCached: self._answer_cached,
             ev.AnswerStale: self._answer_stale,
@@ -92,13 +91,12 @@ class Telemetry:
     def _backend_asked(self, event: ev.BackendAsked) -> None:
         self._metrics.backend_requests.add((event.backend, event.outcome))
         self._metrics.backend_duration.observe((event.backend,), event.duration_s)
+        if event.checked:
+            self._metrics.checks.add((event.checked,))
 
     def _ask_retried(self, event: ev.AskRetried) -> None:
         self._metrics.retries.labels(event.backend).inc()
         self._log.info("ask_retried", backend=event.backend, instance=event.instance, cause=event.cause)
-
-    def _answer_checked(self, event: ev.AnswerChecked) -> None:
-        self._metrics.checks.add((event.how,))
 
     def _answer_noticed(self, event: ev.AnswerNoticed) -> None:
         self.notices.append(event)

@@ -46,7 +46,7 @@ class _Asked:
     """A question in flight."""
 
     task: asyncio.Task[None]
-    timer: asyncio.TimerHandle | None
+    deadline_s: float
 
 
 class Session:
@@ -69,6 +69,9 @@ class Session:
         self._on_welcome = on_welcome
         self._max_answer_bytes = MAX_ANSWER_BYTES
         self._asked: dict[int, _Asked] = {}
+        # One timer for all of them, set to the earliest deadline: hardly one ever passes.
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = _FOR_EVER
         self._given_up: set[asyncio.Task[None]] = set()
         self._outbox: deque[tuple[int, Outcome]] = deque()
         self._wake = asyncio.Event()
@@ -149,10 +152,22 @@ class Session:
         """Start on one question. It is in flight before its task runs, and leaves with its one outcome."""
         left_s = time_left_s(question)
         loop = asyncio.get_running_loop()
-        timer = None
-        if left_s != _FOR_EVER:
-            timer = loop.call_later(left_s, self._give_up, question.id, DeadlinePassed("the hub stopped waiting"))
-        self._asked[question.id] = _Asked(task=loop.create_task(self._answer(question, left_s)), timer=timer)
+        deadline_s = loop.time() + left_s
+        self._asked[question.id] = _Asked(task=loop.create_task(self._answer(question, left_s)), deadline_s=deadline_s)
+        if deadline_s < self._timer_s:
+            self._set_timer(deadline_s)
+
+    def _set_timer(self, at_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_s = at_s
+        self._timer = asyncio.get_running_loop().call_at(at_s, self._give_up_late) if at_s != _FOR_EVER else None
+
+    def _give_up_late(self) -> None:
+        """Give up the questions whose deadline has come: that for which the timer was set, and all before."""
+        for question_id in [one for one, asked in self._asked.items() if asked.deadline_s <= self._timer_s]:
+            self._give_up(question_id, DeadlinePassed("the hub stopped waiting"))
+        self._set_timer(min((asked.deadline_s for asked in self._asked.values()), default=_FOR_EVER))
 
     async def _answer(self, wire: registry_pb2.Question, left_s: float) -> None:
         outcome: Outcome
@@ -170,8 +185,6 @@ class Session:
         asked = self._asked.pop(question_id, None)
         if asked is None:
             return None
-        if asked.timer is not None:
-            asked.timer.cancel()
         self._outbox.append((question_id, outcome))
         self._wake.set()
         return asked
@@ -210,9 +223,11 @@ class Session:
     async def _more_to_write(self, *, said_leaving: bool) -> bool:
         """Wait until there is something to write; False when a session that leaves has nothing left."""
         self._wake.clear()
-        idle = said_leaving and not self._asked
+        if not said_leaving or self._asked:
+            await self._wake.wait()
+            return True
         try:
-            async with asyncio.timeout(_LINGER_S if idle else None):
+            async with asyncio.timeout(_LINGER_S):
                 await self._wake.wait()
         except TimeoutError:
             return bool(self._asked)
@@ -221,10 +236,8 @@ class Session:
     async def _abandon(self) -> None:
         """Cancel what is in flight: nobody can be told any more."""
         tasks = {one.task for one in self._asked.values()} | self._given_up
-        for one in self._asked.values():
-            if one.timer is not None:
-                one.timer.cancel()
         self._asked.clear()
+        self._set_timer(_FOR_EVER)
         for task in tasks:
             task.cancel()
         if tasks:
