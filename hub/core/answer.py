@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hub.core.amendment import amendment, starts, starts_after
 from hub.core.errors import AnswerRefused
+from hub.core.guard import identities
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Iterator
 
 # From here on Argo CD's templates render a number with an exponent: 1000000 becomes 1e+06.
@@ -24,6 +27,8 @@ EXPONENT_FROM = 1_000_000
 RESERVED_KEYS = ("generator", "values")
 
 _MAX_SHOWN_CHARS = 64
+
+_LARGE_BYTES = 16 * 1024  # From here on, reading only what differs costs less than reading all.
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +54,9 @@ class CheckedAnswer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A member's answer that passed the check.
 
     ``raw`` is what the backend sent, kept so that an equal answer need not be read again; ``sets_json`` is the JSON
-    array that was written anew. They are one object when they are equal.
+    array that was written anew. They are one object when they are equal. ``identities``, if they were asked for, say
+    what makes each set the one that it is. ``starts`` are where the sets start, so that the next answer need be read
+    only where it differs; ``None`` where it is read whole.
     """
 
     raw: bytes
@@ -57,11 +64,14 @@ class CheckedAnswer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     count: int
     digest: str = ""
     notices: tuple[Notice, ...] = ()
+    identities: tuple[str, ...] = ()
+    starts: array[int] | None = None
 
     @property
     def size_bytes(self) -> int:
         """What it holds in memory, about."""
-        return len(self.sets_json) + (0 if self.raw is self.sets_json else len(self.raw)) + 200
+        written_twice = 0 if self.raw is self.sets_json else len(self.raw)
+        return len(self.sets_json) + written_twice + 4 * len(self.starts or ()) + 200
 
 
 class _Real(str):
@@ -84,7 +94,15 @@ _decode_reals = msgspec.json.Decoder(float_hook=_Real).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def check(raw: bytes, *, subject: str, limits: Limits, digest: str = "") -> CheckedAnswer:
+def check(  # noqa: PLR0913 - each is named at the call
+    raw: bytes,
+    *,
+    subject: str,
+    limits: Limits,
+    digest: str = "",
+    before: CheckedAnswer | None = None,
+    identify: bool = False,
+) -> CheckedAnswer:
     """Check an answer and write it anew.
 
     Args:
@@ -92,21 +110,65 @@ def check(raw: bytes, *, subject: str, limits: Limits, digest: str = "") -> Chec
         subject: who gave it, as it begins a message: ``backend "images"``.
         limits: how large it may be.
         digest: the backend's own fingerprint of it.
+        before: the last answer of the same backend to the same question, if it is known.
+        identify: the sets' identities are wanted.
 
     Raises:
         AnswerRefused: it breaks the contract; the text names the set and the key.
     """
+    if before is not None and (amended := _amended(raw, before, limits, digest, identify=identify)) is not None:
+        return amended
     sets, notices = _read(raw, subject, limits)
     sets_json = _encode(sets)
     if sets_json != raw and _count_keys(sets_json) != _count_keys(raw):
         raise AnswerRefused(f"{subject}: {_place_of_double_key(raw)} is there twice; which value is meant?")
+    is_plain = sets_json == raw and not notices
     return CheckedAnswer(
         raw=sets_json if sets_json == raw else raw,
         sets_json=sets_json,
         count=len(sets),
         digest=digest,
         notices=notices,
+        identities=identities(sets, ()) if identify else (),
+        starts=starts(sets_json) if is_plain and len(sets_json) >= _LARGE_BYTES else None,
     )
+
+
+def _amended(raw: bytes, before: CheckedAnswer, limits: Limits, digest: str, *, identify: bool) -> CheckedAnswer | None:
+    """An answer that differs from the one before in a part of it, of which only that part is read.
+
+    ``None`` where anything is out of the ordinary, whatever it is: reading the whole then tells.
+    """
+    if before.starts is None or len(raw) > limits.max_bytes or (identify and len(before.identities) != before.count):
+        return None
+    made = amendment(before.sets_json, before.starts, raw)
+    if made is None or len(made.middle) > len(raw) // 2:
+        return None
+    try:
+        sets = _decode_texts(made.middle)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    count = made.first + len(sets) + made.last
+    if count > limits.max_sets or not _is_ordinary(sets) or _encode(sets) != made.middle:
+        return None
+    last_from = before.count - made.last
+    return CheckedAnswer(
+        raw=raw,
+        sets_json=raw,
+        count=count,
+        digest=digest,
+        identities=(
+            (*before.identities[: made.first], *identities(sets, ()), *before.identities[last_from:])
+            if identify
+            else ()
+        ),
+        starts=starts_after(before.starts, made, before.sets_json, raw),
+    )
+
+
+def _is_ordinary(texts: list[dict[str, str]]) -> bool:
+    """Whether sets of nothing but text need no closer look: none is empty, and none has a reserved key."""
+    return all(texts) and not any("generator" in one or "values" in one for one in texts)
 
 
 def check_sets(sets: list[dict[str, Any]], *, subject: str, limits: Limits) -> None:
@@ -136,7 +198,7 @@ def _read(raw: bytes, subject: str, limits: Limits) -> tuple[list[dict[str, Any]
     else:
         _check_count(texts, subject, limits)
         # Sets of nothing but text need no walk: there is no number, null or nesting in them.
-        if all(texts) and not any("generator" in one or "values" in one for one in texts):
+        if _is_ordinary(texts):
             return texts, ()
         sets = texts
     if not isinstance(sets, list):

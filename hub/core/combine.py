@@ -5,6 +5,7 @@ Nothing partial passes here: a combination takes an answer from every member, or
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -83,7 +84,7 @@ def combine(
         AnswerRefused: the answers do not fit together, or break the route's rules.
     """
     subject = f'route "{recipe.route}"'
-    needs_sets = recipe.rules.required_keys or recipe.rules.unique_by or recipe.identify
+    needs_sets = recipe.rules.required_keys or recipe.rules.unique_by
     sets: list[dict[str, Any]] | None
     if _is_plain(recipe):
         sets_json = _joined([answer.sets_json for _, answer in members])
@@ -98,9 +99,22 @@ def combine(
     return Answer(
         body=b"".join((_PREFIX, sets_json, _SUFFIX)),
         count=count,
-        identities=identities(sets, recipe.rules.unique_by) if recipe.identify and sets is not None else (),
+        identities=_identities(members, sets, recipe) if recipe.identify else (),
         members=_origins(members, recipe.combine),
     )
+
+
+def _identities(
+    members: Sequence[tuple[str, CheckedAnswer]], sets: list[dict[str, Any]] | None, recipe: Recipe
+) -> tuple[str, ...]:
+    """Those of the combined sets; where these are the members' own, the members' answers have them."""
+    if sets is not None and (recipe.rules.unique_by or not _is_plain(recipe)):
+        return identities(sets, recipe.rules.unique_by)
+    found = [
+        answer.identities if len(answer.identities) == answer.count else identities(_decode_sets(answer.sets_json), ())
+        for _, answer in members
+    ]
+    return found[0] if len(found) == 1 else tuple(chain.from_iterable(found))
 
 
 def _is_plain(recipe: Recipe) -> bool:

@@ -38,7 +38,7 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """How an answer compares to the one before: sets that came and went, and whether that is too much."""
+    """How an answer compares to the one before: sets that came and went, sorted, and whether that is too much."""
 
     came: tuple[str, ...]
     went: tuple[str, ...]
@@ -72,10 +72,10 @@ def _short(text: str) -> str:
 
 def judge(before: Iterable[str], after: Iterable[str], policy: GuardPolicy) -> Verdict:
     """Compare an answer's identities with those of the last accepted one."""
-    old, new = dict.fromkeys(before), dict.fromkeys(after)
-    went = tuple(one for one in old if one not in new)
+    old, new = frozenset(before), frozenset(after)
+    went = tuple(sorted(old - new))
     return Verdict(
-        came=tuple(one for one in new if one not in old),
+        came=tuple(sorted(new - old)),
         went=went,
         before=len(old),
         too_much=len(went) >= policy.min_sets and len(went) > policy.max_drop * len(old),

@@ -73,6 +73,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return self.name == CLAIMED
 
     @property
+    def identifies_whole_sets(self) -> bool:
+        """Whether the guard tells sets apart by all that is in them."""
+        return self.trust.guard.mode != "off" and not self.rules.unique_by
+
+    @property
     def recipe(self) -> Recipe:
         """What is made of the members' answers."""
         return Recipe(

@@ -224,7 +224,14 @@ class Asker:
             return known, "not_modified"
         if known is not None and raw.sets_json == known.raw and raw.digest == known.digest:
             return known, "same"
-        answer = check(raw.sets_json, subject=f'backend "{backend}"', limits=self._limits, digest=raw.digest)
+        answer = check(
+            raw.sets_json,
+            subject=f'backend "{backend}"',
+            limits=self._limits,
+            digest=raw.digest,
+            before=known,
+            identify=inquiry.route.identifies_whole_sets,
+        )
         self._notice((*answer.notices, *raw.notices), inquiry, backend)
         return answer, "read"
 

@@ -89,7 +89,7 @@ class Guard:
         before: frozenset[str] | None,
         answer: Answer,
     ) -> None:
-        verdict = core.judge(_in_order(before), answer.identities, policy)
+        verdict = core.judge(before or (), answer.identities, policy)
         how: Literal["", "accepted", "released", "observed"] = ""
         if verdict.too_much and policy.mode == "observe":
             how = "observed"
@@ -237,10 +237,6 @@ class Guard:
         """The last changes of all questions of an ApplicationSet."""
         found = await self._store.load(records.HISTORY, f"{application_set_name}/")
         return [_decode_history(value) for value in found.values()]
-
-
-def _in_order(identities: frozenset[str] | None) -> list[str]:
-    return sorted(identities or ())
 
 
 def _waited_enough(held: core.HeldAnswer, policy: core.GuardPolicy, now_s: float) -> bool:
