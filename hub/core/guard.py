@@ -93,10 +93,21 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
-    """The identities of the last accepted answer to a question, and when it was first given (Unix seconds)."""
+    """The identities of an accepted answer to a question, and when it was first given (Unix seconds).
+
+    They are those of the last accepted answer, but for what a ``BaselineChange`` says.
+    """
 
     subject: Subject
     identities: tuple[str, ...]
+    accepted_at_s: float
+
+
+class BaselineChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What has come and gone since a baseline was written; a large one is not written anew for each set."""
+
+    came: tuple[str, ...]
+    went: tuple[str, ...]
     accepted_at_s: float
 
 

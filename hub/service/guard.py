@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 MAX_CHANGES = 20  # In the history of one question.
 
 _MAX_CACHED_IDENTITIES = 500_000  # Of all baselines in memory; the store has them all.
+_CHANGED_PARTS = 10  # A baseline is written anew once more than a tenth of it has changed.
 
 _encode = msgspec.json.Encoder().encode
 _decode_baseline = msgspec.json.Decoder(core.Baseline).decode
+_decode_change = msgspec.json.Decoder(core.BaselineChange).decode
 _decode_held = msgspec.json.Decoder(core.HeldAnswer).decode
 _decode_history = msgspec.json.Decoder(core.History).decode
 _decode_audit = msgspec.json.Decoder(core.AuditEntry).decode
@@ -38,6 +40,14 @@ _decode_audit = msgspec.json.Decoder(core.AuditEntry).decode
 
 class NoSuchHeldAnswer(Exception):
     """Nothing is held under this id, or no longer."""
+
+
+class _Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store has of a question: a baseline as it was written, the one of now, and the last changes."""
+
+    written: frozenset[str]
+    baseline: frozenset[str]
+    changes: tuple[core.Change, ...]
 
 
 class Guard:
@@ -48,7 +58,7 @@ class Guard:
         self._events = events
         self._clock = clock
         self._held: dict[str, core.HeldAnswer] = {}
-        self._baselines = _Baselines(_MAX_CACHED_IDENTITIES)
+        self._questions = _Questions(_MAX_CACHED_IDENTITIES)
         self._reviews: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._audited = 0
 
@@ -67,12 +77,12 @@ class Guard:
         if policy.mode == "off":
             return
         key = records.key(question)
-        before = await self._before(key)
-        if before == frozenset(answer.identities) and key not in self._held:
+        known = await self._known(key)
+        if known is not None and known.baseline == frozenset(answer.identities) and key not in self._held:
             return
         async with self._only_one(key):
             # Read again: while a configuration changes, a question may be under way twice.
-            await self._review(key, question, policy, await self._before(key), answer)
+            await self._review(key, question, policy, await self._known(key), answer)
 
     def _only_one(self, key: str) -> asyncio.Lock:
         """The lock of a question: reviews of it, and decisions about it, follow one another."""
@@ -86,17 +96,17 @@ class Guard:
         key: str,
         question: Question,
         policy: core.GuardPolicy,
-        before: frozenset[str] | None,
+        known: _Known | None,
         answer: Answer,
     ) -> None:
-        verdict = core.judge(before or (), answer.identities, policy)
+        verdict = core.judge(() if known is None else known.baseline, answer.identities, policy)
         how: Literal["", "accepted", "released", "observed"] = ""
         if verdict.too_much and policy.mode == "observe":
             how = "observed"
             self._events.emit(DropObserved(route=question.route, went=len(verdict.went), before=verdict.before))
         elif verdict.too_much:
             how = await self._release_or_hold(key, question, policy, verdict, answer)
-        await self._accept(key, question, answer, verdict, how)
+        await self._accept(key, question, known, answer, verdict=verdict, how=how)
 
     async def _release_or_hold(
         self,
@@ -136,13 +146,23 @@ class Guard:
         self._held[key] = held
         return held
 
-    async def _accept(self, key: str, question: Question, answer: Answer, verdict: core.Verdict, how: str) -> None:
-        now_s, subject = self._clock(), records.subject(question)
-        baseline = core.Baseline(subject=subject, identities=answer.identities, accepted_at_s=now_s)
-        changes = []
+    async def _accept(  # noqa: PLR0913 - all that is known of one review
+        self,
+        key: str,
+        question: Question,
+        known: _Known | None,
+        answer: Answer,
+        *,
+        verdict: core.Verdict,
+        how: str,
+    ) -> None:
+        changes: list[Change] = []
         if verdict.came or verdict.went or not verdict.before:
-            changes.append(Change(kind=records.BASELINES, key=key, value=_encode(baseline)))
-            changes.append(await self._history(key, subject, answer, verdict, how))
+            subject, now_s = records.subject(question), self._clock()
+            history = core.History(subject=subject, changes=self._history(known, now_s, answer, verdict, how))
+            known, written = _moved(key, known, subject, now_s, answer)
+            known = msgspec.structs.replace(known, changes=history.changes)
+            changes += [*written, Change(kind=records.HISTORY, key=key, value=_encode(history))]
         held = self._held.get(key)
         if held is not None:
             changes.append(Change(kind=records.HELD, key=key, value=None))
@@ -150,17 +170,17 @@ class Guard:
                 changes.append(self._audit(held, "passed" if how == "accepted" else "release", held.decided_by))
         await self._store.apply(changes)
         self._held.pop(key, None)
-        self._baselines.put(key, frozenset(answer.identities))
+        if known is not None:
+            self._questions.put(key, known)
         if how in ("accepted", "released") and held is not None:
             self._events.emit(AnswerReleased(route=question.route, held_id=held.id, how=how))
 
-    async def _history(
-        self, key: str, subject: core.Subject, answer: Answer, verdict: core.Verdict, how: str
-    ) -> Change:
-        known = await self._store.get(records.HISTORY, key)
-        before = _decode_history(known).changes if known is not None else ()
+    @staticmethod
+    def _history(
+        known: _Known | None, now_s: float, answer: Answer, verdict: core.Verdict, how: str
+    ) -> tuple[core.Change, ...]:
         change = core.Change(
-            at_s=self._clock(),
+            at_s=now_s,
             sets=answer.count,
             came=len(verdict.came),
             went=len(verdict.went),
@@ -169,17 +189,23 @@ class Guard:
             members=answer.members,
             how=how or "checked",
         )
-        history = core.History(subject=subject, changes=(*before, change)[-MAX_CHANGES:])
-        return Change(kind=records.HISTORY, key=key, value=_encode(history))
+        return (*(() if known is None else known.changes), change)[-MAX_CHANGES:]
 
-    async def _before(self, key: str) -> frozenset[str] | None:
-        known = self._baselines.get(key)
+    async def _known(self, key: str) -> _Known | None:
+        known = self._questions.get(key)
         if known is None:
             value = await self._store.get(records.BASELINES, key)
             if value is None:
                 return None
-            known = frozenset(_decode_baseline(value).identities)
-            self._baselines.put(key, known)
+            written = frozenset(_decode_baseline(value).identities)
+            change = await self._store.get(records.BASELINE_CHANGES, key)
+            history = await self._store.get(records.HISTORY, key)
+            known = _Known(
+                written=written,
+                baseline=written if change is None else _changed(written, _decode_change(change)),
+                changes=() if history is None else _decode_history(history).changes,
+            )
+            self._questions.put(key, known)
         return known
 
     def holds(self, question: Question) -> bool:
@@ -250,24 +276,52 @@ def _message(route: str, held: core.HeldAnswer) -> str:
     return f'{missing}; nothing was changed. If they are meant to go: "appset-hub accept {held.id}"'
 
 
-class _Baselines:
-    """The baselines that were needed last, within a bound on their identities."""
+def _moved(
+    key: str, known: _Known | None, subject: core.Subject, now_s: float, answer: Answer
+) -> tuple[_Known, list[Change]]:
+    """The baseline that an answer makes, and how it is written: whole, or as what has changed since it was."""
+    baseline = frozenset(answer.identities)
+    written = frozenset[str]() if known is None else known.written
+    came, went = baseline - written, written - baseline
+    if known is None or _CHANGED_PARTS * (len(came) + len(went)) > len(written):
+        whole = core.Baseline(subject=subject, identities=answer.identities, accepted_at_s=now_s)
+        return _Known(written=baseline, baseline=baseline, changes=()), [
+            Change(kind=records.BASELINES, key=key, value=_encode(whole)),
+            Change(kind=records.BASELINE_CHANGES, key=key, value=None),
+        ]
+    change = core.BaselineChange(came=tuple(came), went=tuple(went), accepted_at_s=now_s)
+    return _Known(written=written, baseline=baseline, changes=()), [
+        Change(kind=records.BASELINE_CHANGES, key=key, value=_encode(change))
+    ]
+
+
+def _changed(written: frozenset[str], change: core.BaselineChange) -> frozenset[str]:
+    return written.difference(change.went).union(change.came)
+
+
+class _Questions:
+    """What is known of the questions that were asked last, within a bound on their identities."""
 
     def __init__(self, max_identities: int) -> None:
         self._max = max_identities
         self._size = 0
-        self._known: OrderedDict[str, frozenset[str]] = OrderedDict()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
 
-    def get(self, key: str) -> frozenset[str] | None:
+    def get(self, key: str) -> _Known | None:
         found = self._known.get(key)
         if found is not None:
             self._known.move_to_end(key)
         return found
 
-    def put(self, key: str, identities: frozenset[str]) -> None:
+    def put(self, key: str, known: _Known) -> None:
         before = self._known.pop(key, None)
-        self._size += len(identities) + 1 - (0 if before is None else len(before) + 1)
-        self._known[key] = identities
+        self._size += _size(known) - (0 if before is None else _size(before))
+        self._known[key] = known
         while self._size > self._max and len(self._known) > 1:
             _, dropped = self._known.popitem(last=False)
-            self._size -= len(dropped) + 1
+            self._size -= _size(dropped)
+
+
+def _size(known: _Known) -> int:
+    """How many identities, about: those of two baselines are mostly the same objects, but each set has its table."""
+    return len(known.baseline) + (0 if known.written is known.baseline else len(known.written)) + 1

@@ -136,8 +136,8 @@ class Store(Protocol):
 class Pruning(Protocol):
     """How what lasts stays bounded."""
 
-    async def prune(self, kind: str, keep: int) -> None:
-        """Drop all values of a kind but the ``keep`` that were written last.
+    async def prune(self, kinds: Sequence[str], keep: int) -> None:
+        """Drop all values of some kinds, but those under the ``keep`` keys to which any of them was written last.
 
         Raises:
             StoreFailed: it could not be done.

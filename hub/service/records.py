@@ -13,10 +13,14 @@ if TYPE_CHECKING:
     from hub.core.question import Question
 
 BASELINES = "baselines"
+BASELINE_CHANGES = "baseline_changes"
 HELD = "held"
 HISTORY = "history"
 AUDIT = "audit"
 LAST_GOOD = "last_good"
+
+OF_QUESTIONS = (BASELINES, BASELINE_CHANGES, HISTORY, LAST_GOOD)
+"""What is kept of a question under its key, and dropped together: a part of it would be mistaken for the whole."""
 
 _KEY_BYTES = 16
 

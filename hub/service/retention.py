@@ -21,8 +21,8 @@ async def keep_bounded(store: Pruning, kept: int) -> None:
     What is held stays: its number is bounded by the questions, and it waits for a person.
     """
     while True:
-        for kind in (records.BASELINES, records.HISTORY, records.LAST_GOOD, records.AUDIT):
+        for kinds in (records.OF_QUESTIONS, (records.AUDIT,)):
             # The store has said why it failed; the next turn tries again.
             with suppress(StoreFailed):
-                await store.prune(kind, kept)
+                await store.prune(kinds, kept)
         await asyncio.sleep(_EVERY_S)

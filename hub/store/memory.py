@@ -17,29 +17,29 @@ class MemoryStore:
     lasting = False
 
     def __init__(self) -> None:
-        self._values: dict[str, dict[str, bytes]] = {}
+        self._values: dict[tuple[str, str], bytes] = {}  # The one written last at the end.
 
     async def load(self, kind: str, prefix: str = "") -> Mapping[str, bytes]:
         """All values of a kind whose key starts with ``prefix``, the one written last at the end."""
-        return {key: value for key, value in self._values.get(kind, {}).items() if key.startswith(prefix)}
+        return {key: value for (of, key), value in self._values.items() if of == kind and key.startswith(prefix)}
 
     async def get(self, kind: str, key: str) -> bytes | None:
         """One value."""
-        return self._values.get(kind, {}).get(key)
+        return self._values.get((kind, key))
 
-    async def prune(self, kind: str, keep: int) -> None:
-        """Drop all values of a kind but the ``keep`` that were written last."""
-        values = self._values.get(kind, {})
-        for key in list(values)[: max(0, len(values) - keep)]:
-            del values[key]
+    async def prune(self, kinds: Sequence[str], keep: int) -> None:
+        """Drop all values of some kinds, but those under the ``keep`` keys to which any of them was written last."""
+        latest = dict.fromkeys(key for kind, key in reversed(self._values) if kind in kinds)
+        for dropped in list(latest)[keep:]:
+            for kind in kinds:
+                self._values.pop((kind, dropped), None)
 
     async def apply(self, changes: Sequence[Change]) -> None:
         """Write all changes."""
         for change in changes:
-            values = self._values.setdefault(change.kind, {})
-            values.pop(change.key, None)
+            self._values.pop((change.kind, change.key), None)
             if change.value is not None:
-                values[change.key] = change.value
+                self._values[change.kind, change.key] = change.value
 
     async def __aenter__(self) -> Self:
         return self

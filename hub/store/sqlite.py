@@ -68,9 +68,9 @@ class SqliteStore:
         """One value."""
         return await self._run(lambda connection: self._get(connection, kind, key))
 
-    async def prune(self, kind: str, keep: int) -> None:
-        """Drop all values of a kind but the ``keep`` that were written last."""
-        await self._run(lambda connection: self._prune(connection, kind, keep))
+    async def prune(self, kinds: Sequence[str], keep: int) -> None:
+        """Drop all values of some kinds, but those under the ``keep`` keys to which any of them was written last."""
+        await self._run(lambda connection: self._prune(connection, kinds, keep))
 
     async def apply(self, changes: Sequence[Change]) -> None:
         """Write all changes.
@@ -106,12 +106,13 @@ class SqliteStore:
         return None if found is None else found[0]
 
     @staticmethod
-    def _prune(connection: sqlite3.Connection, kind: str, keep: int) -> None:
+    def _prune(connection: sqlite3.Connection, kinds: Sequence[str], keep: int) -> None:
+        of_kinds = f"kind IN ({', '.join('?' * len(kinds))})"
+        latest = f"SELECT key FROM stored WHERE {of_kinds} GROUP BY key ORDER BY max(written) DESC LIMIT ?"  # noqa: S608 - question marks.
         with connection:
             connection.execute(
-                "DELETE FROM stored WHERE kind = ? AND written <= "
-                "(SELECT written FROM stored WHERE kind = ? ORDER BY written DESC LIMIT 1 OFFSET ?)",
-                (kind, kind, keep),
+                f"DELETE FROM stored WHERE {of_kinds} AND key NOT IN ({latest})",  # noqa: S608 - as above.
+                (*kinds, *kinds, keep),
             )
 
     @staticmethod

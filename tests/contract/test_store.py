@@ -115,8 +115,18 @@ async def test_what_was_written_last_comes_last(opened: Callable[[], Any]) -> No
 async def test_pruning_keeps_what_was_written_last(opened: Callable[[], Any], keep: int, kept: list[str]) -> None:
     async with opened() as store:
         await store.apply([put("a"), put("b"), put("c"), put("a", b"again"), put("z", kind="held")])
-        await store.prune("claims", keep)
+        await store.prune(["claims"], keep)
         assert list(await store.load("claims")) == kept
+        assert list(await store.load("held")) == ["z"]
+
+
+async def test_kinds_that_belong_together_are_pruned_by_what_was_written_last_to_any(opened: Callable[[], Any]) -> None:
+    async with opened() as store:
+        await store.apply([put("a"), put("b"), put("c"), put("z", kind="held")])
+        await store.apply([put("a", kind="history")])
+        await store.prune(["claims", "history"], 2)
+        assert sorted(await store.load("claims")) == ["a", "c"]
+        assert list(await store.load("history")) == ["a"]
         assert list(await store.load("held")) == ["z"]
 
 
@@ -170,7 +180,7 @@ async def test_a_file_that_another_process_holds_is_a_refusal_and_not_a_wait_for
         other.execute("DROP TABLE stored")
         other.commit()
         other.close()
-        for failing in (store.load("claims"), store.get("claims", "a"), store.apply([put("a")]), store.prune("c", 1)):
+        for failing in (store.load("claims"), store.get("claims", "a"), store.apply([put("a")]), store.prune(["c"], 1)):
             with pytest.raises(StoreFailed, match="cannot be read or written"):
                 await failing
 

@@ -147,12 +147,11 @@ class FakeStore:
         self.read += 1
         return self.values.get((kind, key))
 
-    async def prune(self, kind: str, keep: int) -> None:
+    async def prune(self, kinds: Sequence[str], keep: int) -> None:
         if self.failing:
             raise StoreFailed("the hub's store cannot be read or written; its log says why")
-        keys = [key for of, key in self.values if of == kind]
-        for key in keys[: max(0, len(keys) - keep)]:
-            del self.values[kind, key]
+        latest = list(dict.fromkeys(key for of, key in reversed(self.values) if of in kinds))
+        self.values = {of: value for of, value in self.values.items() if of[0] not in kinds or of[1] in latest[:keep]}
         self.pruned += 1
 
     async def apply(self, changes: Sequence[Change]) -> None:

@@ -180,6 +180,26 @@ async def test_the_baseline_survives_a_restart(bench: Bench) -> None:
     assert "6 of 10" in (await bench.ask(FOUR)).message
 
 
+@pytest.mark.parametrize("restarts", [(), (3, 7)], ids=["in one go", "over restarts"])
+async def test_a_large_baseline_follows_each_small_change(bench: Bench, restarts: tuple[int, ...]) -> None:
+    await bench.open()
+    for change in range(10):
+        assert len((await bench.ask(named(*range(100 + change)))).names) == 100 + change
+        if change in restarts:
+            await bench.restart()
+    await bench.restart()
+    assert "59 of 109 parameter sets are missing" in (await bench.ask(named(*range(50)))).message
+    assert (await bench.ask(named(*range(1, 109)))).status == 200
+
+
+async def test_a_large_baseline_that_is_written_anew_forgets_what_had_changed(bench: Bench) -> None:
+    await bench.open()
+    for count in (100, 105, 80):
+        assert (await bench.ask(named(*range(count)))).status == 200
+    await bench.restart()
+    assert "50 of 80 parameter sets are missing" in (await bench.ask(named(*range(30)))).message
+
+
 async def test_reject_keeps_it_held_even_where_time_would_release_it(bench: Bench) -> None:
     site = await bench.open(route={"guard": {"release": {"after": "30m"}}})
     await bench.ask(TEN)
