@@ -12,7 +12,7 @@ from typing import Any, Literal
 from load import TOKEN, Endpoint
 from processes import HERE, Fleet, free_port, listens
 
-Kind = Literal["sdk", "sdk-digest", "ready"]
+Kind = Literal["sdk", "sdk-digest", "ready", "ready-digest"]
 
 PYTHON = Path(sys.executable)
 COMMAND = PYTHON.with_name("appset-hub")

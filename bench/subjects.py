@@ -228,6 +228,7 @@ def _filled(template: str, into: Path, /, **values: object) -> Path:
 
 HUB = "hub attached"
 HUB_READY = "hub attached, answer ready"
+HUB_READY_DIGEST = "hub attached, answer and digest ready"
 HUB_DIGEST = "hub attached, digest"
 DIALLED = "hub dialled"
 DIALLED_READY = "hub dialled, answer ready"
@@ -240,6 +241,7 @@ BARE_STREAM = "bare stream"
 SUBJECTS: dict[str, Callable[[Fleet, Needs], Subject]] = {
     HUB: functools.partial(_hub, name=HUB),
     HUB_READY: functools.partial(_hub, name=HUB_READY, kind="ready"),
+    HUB_READY_DIGEST: functools.partial(_hub, name=HUB_READY_DIGEST, kind="ready-digest"),
     HUB_DIGEST: functools.partial(_hub, name=HUB_DIGEST, kind="sdk-digest"),
     DIALLED: functools.partial(_hub, name=DIALLED, dialled=True),
     DIALLED_READY: functools.partial(_hub, name=DIALLED_READY, dialled=True, kind="ready"),

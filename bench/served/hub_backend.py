@@ -1,6 +1,7 @@
 """Backends for the hub, in one process: on the SDK as any author would write them, or on the bare stubs.
 
-The bare ones have their answer ready, as Envoy's backend here has: what is measured then is the hub.
+The bare ones have their answer ready, as Envoy's backend here has, and may have its digest ready too: what is measured
+then is the hub.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import grpc
 import uvloop
-from answers import ready_json, sets_for
+from answers import digest_of, ready_json, sets_for
 from appset_hub import Answer, Backend, Connection, Function, Question, run
 from appset_hub.v1 import backend_pb2, backend_pb2_grpc, registry_pb2, registry_pb2_grpc
 
@@ -34,26 +35,34 @@ async def sdk_digest(question: Question) -> Answer:
     return Answer(parameters=sets_for(question.parameters), digest=f"sets-{question.parameters['sets']}")
 
 
-async def ready_attached(name: str, hub: str, token: str) -> None:
-    """Answer on a bare stream, a batch for a batch."""
+async def ready_attached(name: str, hub: str, token: str, *, digests: bool) -> None:
+    """Answer on a bare stream, a batch for a batch; with digests, an answer that the hub holds is not sent again."""
     metadata = (("authorization", f"Bearer {token}"),)
     async with grpc.aio.insecure_channel(hub, options=_UNLIMITED) as channel:
         call = registry_pb2_grpc.RegistryServiceStub(channel).Attach(metadata=metadata)
         info = registry_pb2.BackendInfo(name=name, instance="bench")
         await call.write(registry_pb2.AttachRequest(hello=registry_pb2.Hello(backend=info)))
         while isinstance(message := await call.read(), registry_pb2.AttachResponse):
-            await _answer(call, message.questions.questions)
+            await _answer(call, message.questions.questions, digests=digests)
 
 
-async def _answer(call: Any, questions: Any) -> None:
+async def _answer(call: Any, questions: Any, *, digests: bool) -> None:
     size_bytes = 0
     batch = registry_pb2.AttachRequest()
     for question in questions:
-        sets_json = ready_json(json.loads(question.request.input_parameters_json))
+        parameters = json.loads(question.request.input_parameters_json)
+        digest = digest_of(parameters) if digests else ""
+        if digest and digest == question.request.known_digest:
+            response = batch.answers.answers.add(question_id=question.id).response
+            response.digest, response.not_modified = digest, True
+            size_bytes += len(digest)
+            continue
+        sets_json = ready_json(parameters)
         if size_bytes and size_bytes + len(sets_json) > _BATCH_BYTES:
             await call.write(batch)
             batch, size_bytes = registry_pb2.AttachRequest(), 0
-        batch.answers.answers.add(question_id=question.id).response.parameters_json = sets_json
+        response = batch.answers.answers.add(question_id=question.id).response
+        response.parameters_json, response.digest = sets_json, digest
         size_bytes += len(sets_json)
     if size_bytes:
         await call.write(batch)
@@ -83,10 +92,12 @@ async def serve(options: argparse.Namespace) -> None:
     async with asyncio.TaskGroup() as group:
         for name in options.names:
             token_file = options.tokens / name
-            if options.kind == "ready":
-                token = token_file.read_text().strip()
+            if options.kind.startswith("ready"):
+                token, digests = token_file.read_text().strip(), options.kind == "ready-digest"
                 group.create_task(
-                    ready_attached(name, options.hub, token) if options.hub else ready_dialled(options.listen)
+                    ready_attached(name, options.hub, token, digests=digests)
+                    if options.hub
+                    else ready_dialled(options.listen)
                 )
                 continue
             function: Function = sdk_digest if options.kind == "sdk-digest" else sdk
@@ -100,7 +111,7 @@ def main() -> None:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="+")
-    parser.add_argument("--kind", choices=("sdk", "sdk-digest", "ready"), default="sdk")
+    parser.add_argument("--kind", choices=("sdk", "sdk-digest", "ready", "ready-digest"), default="sdk")
     parser.add_argument("--hub", help="attach to this address")
     parser.add_argument("--listen", help="or be dialled at this one")
     parser.add_argument("--tokens", type=Path, help="the folder of the tokens' files")
