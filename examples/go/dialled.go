@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"log"
 	"net"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/keepalive"
 
 	"example/backend/stubs"
 )
@@ -53,10 +51,7 @@ func serve(ctx context.Context, o options) error {
 }
 
 func newServer(o options) (*grpc.Server, error) {
-	// The hub pings idle connections; by default a server in Go ends those that are pinged so often.
-	settings := []grpc.ServerOption{
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
-	}
+	var settings []grpc.ServerOption
 	if o.certFile != "" {
 		own, err := credentials.NewServerTLSFromFile(o.certFile, o.keyFile)
 		if err != nil {

@@ -9,6 +9,7 @@ import click
 from hub.cli.options import config_option, failed, override_options, settings_or_exit
 from hub.config.load import Source
 from hub.core.errors import StoreFailed
+from hub.rpc.options import choose_engine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +25,7 @@ _DEV_WARNING = (
 @override_options
 def serve(config_path: Path | None, *, dev: bool, flags: dict[str, str]) -> None:
     """Run the hub until SIGTERM or Ctrl-C."""
+    choose_engine()
     # Here, and not above: the other commands start in a third of the time without a hub in them.
     from hub import main as hub_main  # noqa: PLC0415
     from hub.rpc.server import CannotListen  # noqa: PLC0415

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MAX_BATCH_BYTES = 3 * 1024 * 1024  # The contract says 4 MiB; the rest is for what surrounds the questions' inputs.
 
-_COMPANY_S = 0.002  # From one message to the next, at least, while questions are on their way.
+_COMPANY_S = 0.001  # From one message to the next, at least, while questions are on their way.
 
 _QUESTION_OVERHEAD_BYTES = 512  # Name, namespace, ids and lengths, at most.
 

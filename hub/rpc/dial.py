@@ -12,7 +12,7 @@ import msgspec
 from appset_hub.v1 import backend_pb2_grpc
 
 from hub.rpc import codec
-from hub.rpc.options import keepalive, message_sizes
+from hub.rpc.options import message_sizes, seldom_pings
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -54,7 +54,7 @@ class ChannelDialler:
     def __init__(self, clock: Clock, *, max_answer_bytes: int, security: dict[str, DialSecurity]) -> None:
         self._clock = clock
         self._options = [
-            *keepalive(),
+            *seldom_pings(),
             *message_sizes(max_answer_bytes),
             ("grpc.initial_reconnect_backoff_ms", _RECONNECT_FIRST_MS),
             ("grpc.min_reconnect_backoff_ms", _RECONNECT_FIRST_MS),

@@ -236,7 +236,7 @@ async def test_while_questions_are_on_their_way_the_next_wait_a_moment_for_compa
     asking.append(ask("third"))
     await after(0.0003)
     assert stream.batches == [["first"]], "they wait for company"
-    await after(0.0015)
+    await after(0.0005)
     assert stream.batches == [["first"], ["second", "third"]], "but a moment only"
     asking.append(ask("fourth"))
     await after(0.0001)
