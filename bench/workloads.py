@@ -124,7 +124,6 @@ BENCH = (
             *_Against(HUB_READY_DIGEST).faster(10).cheaper(0.1).goals,
             *_Against(HUB_READY).faster(10).cheaper(0.1).goals,
         ),
-        rounds=_ALL_ROUNDS,
         quick=True,
     ),
     Workload(
@@ -132,14 +131,12 @@ BENCH = (
         load=_load(1_000, 8, change=True),
         subjects=(HUB_READY, HUB, ENVOY),
         goals=(*_Against(HUB_READY).faster(2).goals,),
-        rounds=_ALL_ROUNDS,
     ),
     Workload(
         name="10,000 sets that repeat, 1 connection",
         load=_load(10_000, 1),
         subjects=(HUB_READY_DIGEST, HUB_READY, HUB, ENVOY),
         goals=(*_Against(HUB_READY_DIGEST).sooner(0.1).goals, *_Against(HUB_READY).sooner(0.1).goals),
-        rounds=_ALL_ROUNDS,
     ),
     Workload(
         name="members of 20 ms each, 1 connection",

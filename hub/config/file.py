@@ -241,6 +241,9 @@ class Admin(_Entry, frozen=True, kw_only=True):
 class Limits(_Entry, frozen=True, kw_only=True):
     """How much of everything; what is over a limit is refused with an error that names it."""
 
+    max_head_bytes: Annotated[
+        Count, Meta(description="Of a request line with its headers; more is a 400. Argo CD's have some hundred bytes.")
+    ] = 16 * 1024
     max_body_bytes: Annotated[Count, Meta(description="Of a request's body; more is a 413.")] = 1024 * 1024
     body_timeout: Annotated[Duration, Meta(description="A request's body must be there after this long.")] = "10s"
     keepalive: Annotated[

@@ -288,6 +288,7 @@ class _Resolver:
         limits = self._written.limits
         return core.HubLimits(
             answer=Limits(max_bytes=limits.max_answer_bytes, max_sets=limits.max_sets, max_depth=limits.max_depth),
+            max_head_bytes=limits.max_head_bytes,
             max_body_bytes=limits.max_body_bytes,
             body_timeout_s=self._positive("limits.body_timeout", limits.body_timeout),
             keepalive_s=self._positive("limits.keepalive", limits.keepalive),

@@ -81,6 +81,7 @@ class HubLimits:
     """How much of everything."""
 
     answer: Limits
+    max_head_bytes: int
     max_body_bytes: int
     body_timeout_s: float
     keepalive_s: float

@@ -23,9 +23,6 @@ from hub.service.flights import Caller
 if TYPE_CHECKING:
     from hub.http.reply import Reply
 
-MAX_HEAD_BYTES = 16 * 1024
-"""The longest request line with its headers; Argo CD's have some hundred bytes."""
-
 _LINGER_S = 1.0  # How long the rest of a refused request is read and dropped, so that the caller sees the answer.
 _JOINED_BYTES = 64 * 1024  # Up to here head and body are joined; above, the copy costs more than a second buffer.
 
@@ -54,6 +51,7 @@ class Handler(Protocol):
 class Site(Protocol):
     """What all connections of a port share."""
 
+    max_head_bytes: int
     max_body_bytes: int
     keepalive_s: float
     draining: bool
@@ -208,7 +206,7 @@ class Connection(asyncio.Protocol):
                 self._arriving = None
 
     def _check_head(self) -> None:
-        if self._head_bytes > MAX_HEAD_BYTES:
+        if self._head_bytes > self._site.max_head_bytes:
             raise _HeadTooLong
 
     def _read_no_more(self) -> None:

@@ -22,8 +22,8 @@ class HttpRequest:
     """
 
     __slots__ = (
-        "_arrived", "_body", "_failure", "_max_body_bytes", "_transport", "caller", "headers", "is_last", "is_whole",
-        "method", "path",
+        "_arrived", "_body", "_body_bytes", "_failure", "_max_body_bytes", "_transport", "caller", "headers", "is_last",
+        "is_whole", "method", "path",
     )  # fmt: skip
 
     caller: Caller
@@ -38,7 +38,8 @@ class HttpRequest:
         self.is_whole = False
         self._max_body_bytes = max_body_bytes
         self._transport = transport
-        self._body = b""
+        self._body: list[bytes] = []
+        self._body_bytes = 0
         self._failure: HubError | None = None
         self._arrived: asyncio.Future[None] | None = None
 
@@ -61,7 +62,7 @@ class HttpRequest:
                 raise InvalidRequest("the request's body did not arrive in time") from error
         if self._failure is not None:
             raise self._failure
-        return self._body
+        return b"".join(self._body)
 
     @property
     def _announced_bytes(self) -> int:
@@ -70,7 +71,7 @@ class HttpRequest:
     @property
     def missing_bytes(self) -> int:
         """How much of an announced body has not come, and is still of use."""
-        return 0 if self._failure is not None else self._announced_bytes - len(self._body)
+        return 0 if self._failure is not None else self._announced_bytes - self._body_bytes
 
     async def arrival(self) -> None:
         """Wait until the body is here to its end, or more of it is of no use."""
@@ -82,11 +83,12 @@ class HttpRequest:
         """A part of the body has come; what is too much is dropped."""
         if self._failure is not None:
             return
-        if len(self._body) + len(part) > self._max_body_bytes:
-            self._body = b""
+        self._body_bytes += len(part)
+        if self._body_bytes > self._max_body_bytes:
+            self._body.clear()
             self.fail(self._too_large())
         else:
-            self._body = self._body + part if self._body else part
+            self._body.append(part)
 
     def end(self) -> None:
         """The body has come to its end."""

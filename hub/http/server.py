@@ -24,7 +24,8 @@ class HttpServer:
     pooled connection that closes under it.
     """
 
-    def __init__(self, handler: Handler, *, max_body_bytes: int, keepalive_s: float) -> None:
+    def __init__(self, handler: Handler, *, max_head_bytes: int, max_body_bytes: int, keepalive_s: float) -> None:
+        self.max_head_bytes = max_head_bytes
         self.max_body_bytes = max_body_bytes
         self.keepalive_s = keepalive_s
         self.draining = False

@@ -208,7 +208,12 @@ class Hub:
         )
         app = App(getparams=getparams, request_ids=self._request_ids, events=self.telemetry)
         self._http_tls = server_context(settings.http_tls)
-        self._http = HttpServer(app, max_body_bytes=limits.max_body_bytes, keepalive_s=limits.keepalive_s)
+        self._http = HttpServer(
+            app,
+            max_head_bytes=limits.max_head_bytes,
+            max_body_bytes=limits.max_body_bytes,
+            keepalive_s=limits.keepalive_s,
+        )
         stack.push_async_callback(self._http.stop, settings.drain.timeout_s)
         address = settings.listen.http
         with _listening(address):

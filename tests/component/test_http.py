@@ -567,6 +567,14 @@ async def test_a_head_that_does_not_end_is_a_400(part: bytes) -> None:
         check_refusal(await wire.reply(), 400, "invalid_request")
 
 
+async def test_a_body_in_a_hundred_thousand_chunks_is_read_in_no_time() -> None:
+    async with served(max_body_bytes=200_000) as server:
+        body = b'{"applicationSetName":"a"' + b" " * 100_000 + b"}"
+        wire = await server.wire()
+        await wire.send(chunked(*(body[index : index + 1] for index in range(len(body)))))
+        assert (await wire.reply()).status == 200
+
+
 async def test_bytes_that_come_one_by_one_are_a_request_all_the_same() -> None:
     async with served() as server:
         wire = await server.wire()

@@ -145,7 +145,7 @@ class Served:
             body_timeout_s=body_timeout_s,
         )
         app = App(getparams=getparams, request_ids=RequestIds("test"), events=self.events)
-        self.http = HttpServer(app, max_body_bytes=max_body_bytes, keepalive_s=keepalive_s)
+        self.http = HttpServer(app, max_head_bytes=16 * 1024, max_body_bytes=max_body_bytes, keepalive_s=keepalive_s)
         self.port = 0
         self._wires: list[Wire] = []
 

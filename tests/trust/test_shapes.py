@@ -441,7 +441,12 @@ async def serving(outcome: BaseException | Answer) -> AsyncIterator[int]:
         stopwatch=lambda: 0.0,
         body_timeout_s=1.0,
     )
-    server = HttpServer(App(getparams=getparams, request_ids=ids, events=events), max_body_bytes=1000, keepalive_s=10.0)
+    server = HttpServer(
+        App(getparams=getparams, request_ids=ids, events=events),
+        max_head_bytes=16 * 1024,
+        max_body_bytes=1000,
+        keepalive_s=10.0,
+    )
     try:
         yield await server.listen("127.0.0.1", 0)
     finally:
