@@ -179,12 +179,10 @@ class Execute:
 
 def _same(answered: list[Answered], before: Mapping[str, CheckedAnswer]) -> bool:
     """Whether these are the very answers that were combined before."""
-    if len(answered) != len(before):
-        return False
-    for one in answered:  # noqa: SIM110 - a generator costs more than what it would do.
+    for one in answered:
         if before.get(one.backend) is not one.answer:
             return False
-    return True
+    return len(answered) == len(before)
 
 
 def _fresh_for_s(route: Route, answered: list[Answered]) -> float:

@@ -477,6 +477,37 @@ async def test_a_flight_that_fails_fails_all_who_share_it() -> None:
     assert flights.count == 0
 
 
+@pytest.mark.parametrize("fails", [False, True], ids=["an answer", "a failure"])
+@on_virtual_time
+async def test_one_who_hangs_up_as_the_flight_lands_does_not_keep_it_from_the_others(*, fails: bool) -> None:
+    flights: Flights[str] = Flights()
+    landed = asyncio.get_running_loop().create_future()
+    leads, goes, stays = (
+        asyncio.ensure_future(flights.join("key", NOBODY, lambda: wait_for(landed))) for _ in range(3)
+    )
+    await all_has_run()
+    if fails:
+        landed.set_exception(KeyError("x"))
+    else:
+        landed.set_result("here")
+    goes.cancel()
+    outcomes = await asyncio.gather(leads, goes, stays, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == (
+        [KeyError, asyncio.CancelledError, KeyError] if fails else [str, asyncio.CancelledError, str]
+    )
+
+
+@on_virtual_time
+async def test_a_flight_that_is_cancelled_from_outside_ends_for_all() -> None:
+    flights: Flights[str] = Flights()
+    forever = asyncio.get_running_loop().create_future()
+    leads, follows = (asyncio.ensure_future(flights.join("key", NOBODY, lambda: wait_for(forever))) for _ in range(2))
+    await all_has_run()
+    leads.cancel()
+    await asyncio.wait([leads, follows])
+    assert (leads.cancelled(), follows.cancelled(), flights.count) == (True, True, 0)
+
+
 async def wait_for(future: asyncio.Future[str]) -> str:
     return await future
 
