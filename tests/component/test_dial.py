@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+import socket
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -18,7 +19,7 @@ from tests.support.certificates import Authority
 from tests.support.rpc import RawBackend, serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 ASK = Ask(application_set_name="fb-1", application_set_namespace="", input_json=b"{}", request_id="id-1",
           known_digest="d0")  # fmt: skip
@@ -148,11 +149,21 @@ async def test_a_connection_that_breaks_loses_the_instance_until_it_is_back() ->
         asking = asyncio.ensure_future(ask(link))
         await backend.started.wait()
         again = RawBackend()
-        await restart(backend, asking)
-        await observer.seen(yes=False)
-        async with serving(again, port=port):
-            await observer.seen(yes=True)
-            assert (await ask(link)).sets_json == b'[{"a":"1"}]'
+        with kept(port):
+            await restart(backend, asking)
+            await observer.seen(yes=False)
+            async with serving(again, port=port):
+                await observer.seen(yes=True)
+                assert (await ask(link)).sets_json == b'[{"a":"1"}]'
+
+
+@contextmanager
+def kept(port: int) -> Iterator[None]:
+    """Keep a port from other tests while nobody listens on it; gRPC's servers share theirs."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind(("127.0.0.1", port))
+        yield
 
 
 async def restart(backend: RawBackend, asking: asyncio.Future[RawAnswer]) -> None:
