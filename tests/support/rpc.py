@@ -173,7 +173,7 @@ async def serving(
     backend: RawBackend, *, port: int = 0, credentials: grpc.ServerCredentials | None = None
 ) -> AsyncIterator[int]:
     """Serve a raw backend; yields its port."""
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    server = grpc.aio.server()
     backend_pb2_grpc.add_BackendServiceServicer_to_server(backend, server)
     where = f"127.0.0.1:{port}"
     bound = server.add_insecure_port(where) if credentials is None else server.add_secure_port(where, credentials)
