@@ -78,7 +78,7 @@ def edited(steps: list[tuple[str, int, Any]]) -> list[Any]:
     return found
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(edits, cuts)
 def test_what_differs_is_found_and_the_rest_is_as_if_it_were_read(
     steps: list[tuple[str, int, Any]], broken: list[tuple[float, int, bytes]]
