@@ -1,6 +1,9 @@
 # Every target sets up what it needs. `make PYTHON=/path/to/python3.11` chooses the interpreter.
 
-PYTHON ?= python3
+# Distributions build theirs with profile-guided optimization, others seldom do; a hub on it needs a sixth less
+# processor time (docs/performance.md, "The interpreter").
+SYSTEM_PYTHON := /usr/bin/python3.11
+PYTHON ?= $(if $(shell $(SYSTEM_PYTHON) -c 'import ensurepip, venv' 2>/dev/null && echo fits),$(SYSTEM_PYTHON),python3)
 
 BIN    := .venv/bin
 READY  := .venv/.ready

@@ -17,6 +17,7 @@ import grpc
 import uvloop
 from answers import digest_of, ready_json, sets_for
 from appset_hub import Answer, Backend, Connection, Function, Question, run
+from appset_hub.malloc import expect_large_blocks
 from appset_hub.v1 import backend_pb2, backend_pb2_grpc, registry_pb2, registry_pb2_grpc
 
 _UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
@@ -89,6 +90,7 @@ async def ready_dialled(listen: str) -> None:
 
 async def serve(options: argparse.Namespace) -> None:
     """Serve all names of the command line until cancelled."""
+    expect_large_blocks()  # The SDK does; the bare backends, and Envoy's, shall not be worse off.
     async with asyncio.TaskGroup() as group:
         for name in options.names:
             token_file = options.tokens / name

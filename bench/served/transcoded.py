@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import uvloop
 from answers import next_change, sets_of
+from appset_hub.malloc import expect_large_blocks
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 
 _UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
@@ -78,6 +79,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--descriptor", type=Path, required=True)
     options = parser.parse_args()
+    expect_large_blocks()  # As the hub's backends do.
     uvloop.run(serve(options.port, options.descriptor))
 
 

@@ -46,6 +46,7 @@ class Session:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._loop = asyncio.get_running_loop()
         self._numbers = 0
         self._waiting: dict[int, asyncio.Future[registry_pb2.Answer]] = {}
         self._outbox: list[tuple[int, Ask, Deadline]] = []
@@ -66,7 +67,7 @@ class Session:
             raise InstanceLost("the stream has ended")
         self._numbers += 1
         number = self._numbers
-        future: asyncio.Future[registry_pb2.Answer] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[registry_pb2.Answer] = self._loop.create_future()
         self._waiting[number] = future
         self._outbox.append((number, ask, deadline))
         self._call_writer()
@@ -143,7 +144,7 @@ class Session:
         if not self._is_busy or self._clock() - self._asked_at_s >= _COMPANY_S:
             self._wake.set()
         elif self._alarm is None:
-            self._alarm = asyncio.get_running_loop().call_at(self._asked_at_s + _COMPANY_S, self._ring)
+            self._alarm = self._loop.call_at(self._asked_at_s + _COMPANY_S, self._ring)
 
     def _ring(self) -> None:
         self._alarm = None

@@ -20,6 +20,7 @@ class Timekeeper:
     """Knows what is under way, and until when it may be."""
 
     def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
         self._under_way: set[_Limited] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_s = inf
@@ -40,7 +41,7 @@ class Timekeeper:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at_s = at_s
-        self._timer = asyncio.get_running_loop().call_at(at_s, self._ring) if at_s < inf else None
+        self._timer = self.loop.call_at(at_s, self._ring) if at_s < inf else None
 
     def _ring(self) -> None:
         # What the timer was set to counts, not the clock, which may stand a little before it.
@@ -66,7 +67,7 @@ class _Limited:
         self._task.cancel()
 
     def __enter__(self) -> None:
-        self._task = cast("asyncio.Task[object]", asyncio.current_task())
+        self._task = cast("asyncio.Task[object]", asyncio.current_task(self._keeper.loop))
         self._cancelling = self._task.cancelling()
         self._keeper._begin(self)  # noqa: SLF001 - the two are one thing.
 

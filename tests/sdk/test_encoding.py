@@ -6,11 +6,14 @@ import datetime as dt
 import decimal
 import enum
 import json
+from collections import OrderedDict
 from typing import Any
 
 import pytest
 from appset_hub import Answer, AnswerTooLarge, BrokenAnswer, Notice, check_parameters
 from appset_hub.encoding import encode_answer
+from hypothesis import given
+from hypothesis import strategies as st
 
 LIMIT = 1024 * 1024
 
@@ -76,10 +79,53 @@ def test_what_json_can_hold_leaves_exactly(sets: Any, encoded: bytes) -> None:
     assert encode_answer(sets, known_digest="", max_bytes=LIMIT).parameters_json == encoded
 
 
-def test_an_answer_without_a_digest_gets_one_from_its_bytes() -> None:
-    one, same, other = (encode_answer(sets, known_digest="", max_bytes=LIMIT) for sets in ([{"a": 1}], [{"a": 1}], []))
-    assert one.digest == same.digest
-    assert one.digest != other.digest
+def digest_of(sets: Any) -> str:
+    return encode_answer(sets, known_digest="", max_bytes=LIMIT).digest
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+SETS = st.lists(st.dictionaries(st.text(), JSON, min_size=1, max_size=3), max_size=3)
+
+
+@given(SETS)
+def test_an_answer_without_a_digest_gets_one_that_a_copy_of_it_has_too(sets: list[dict[str, Any]]) -> None:
+    assert digest_of(sets) == digest_of(json.loads(json.dumps(sets)))
+
+
+@given(SETS, SETS)
+def test_answers_with_different_json_have_different_digests(
+    one: list[dict[str, Any]], other: list[dict[str, Any]]
+) -> None:
+    assert json.dumps(one) == json.dumps(other) or digest_of(one) != digest_of(other)
+
+
+@pytest.mark.parametrize("other", [True, 1.0, "1", [1], {"a": 1}, None])
+def test_what_python_calls_equal_is_told_apart(other: object) -> None:
+    assert digest_of([{"a": 1}]) != digest_of([{"a": other}])
+    assert digest_of([{"a": 0.0}]) != digest_of([{"a": -0.0}])
+
+
+def test_an_object_that_is_there_twice_is_like_two_equal_ones() -> None:
+    inner = {"team": "web"}
+    copied = json.loads('[{"a": {"team": "web"}, "b": {"team": "web"}}]')
+    assert digest_of([{"a": inner, "b": inner}]) == digest_of(copied)
+
+
+@pytest.mark.parametrize("sets", [[{"a": Colour.RED}], [OrderedDict(a=1)]])
+def test_values_of_other_classes_get_a_digest_from_their_json(sets: Any) -> None:
+    held = encode_answer(sets, known_digest="", max_bytes=LIMIT)
+    assert held.digest
+    assert encode_answer(sets, known_digest=held.digest, max_bytes=LIMIT).not_modified
+
+
+@pytest.mark.parametrize("sets", [[{"a": float("nan")}], [{1: "a"}], None, [{}]])
+def test_a_digest_makes_no_answer_of_what_is_none(sets: Any) -> None:
+    with pytest.raises(BrokenAnswer):
+        encode_answer(sets, known_digest=digest_of([{"a": 1}]), max_bytes=LIMIT)
 
 
 def test_an_answer_that_the_hub_holds_is_not_sent_again() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import marshal
 import math
 import re
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ _LONGEST_FRESH_S = 365 * 24 * 3600
 _DEEPEST = 200
 
 _CONTAINERS = (dict, list, tuple)
+
+# The last format of marshal whose bytes follow from the value alone; later ones tell shared objects from equal ones.
+_MARSHAL_FORMAT = 2
+_DIGEST_CHARS = 32
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -46,24 +51,25 @@ def encode_answer(returned: object, *, known_digest: str, max_bytes: int) -> Enc
         BrokenAnswer: it is no answer.
         AnswerTooLarge: it has more than `max_bytes` bytes.
     """
+    sets, digest = returned, ""
+    fresh_for_s: float | None = None
+    notices: tuple[Notice, ...] = ()
     if isinstance(returned, Answer):
-        answer = returned
-        _check_remarks(answer)
-    else:
-        answer = Answer(parameters=returned)  # type: ignore[arg-type]  # checked below
-    if known_digest and answer.digest == known_digest:
-        return _not_modified(answer, known_digest)
-    parameters_json = encode_sets(answer.parameters)
-    if len(parameters_json) > max_bytes:
-        raise AnswerTooLarge(
-            f"the answer has {len(parameters_json)} bytes of JSON; the hub accepts {max_bytes}: return fewer or "
-            "smaller parameter sets, or raise the hub's limit"
-        )
-    digest = answer.digest or hashlib.blake2b(parameters_json, digest_size=16).hexdigest()
-    if digest == known_digest:
-        return _not_modified(answer, known_digest)
+        _check_remarks(returned)
+        sets, digest = returned.parameters, returned.digest
+        fresh_for_s, notices = returned.fresh_for_s, returned.notices
+    digest = digest or _fingerprint(sets)
+    parameters_json = b""
+    if not digest or digest != known_digest:
+        parameters_json = _encode_within(sets, max_bytes)
+        digest = digest or _hash(parameters_json)
+    not_modified = digest == known_digest
     return Encoded(
-        parameters_json=parameters_json, digest=digest, fresh_for_s=answer.fresh_for_s, notices=answer.notices
+        parameters_json=b"" if not_modified else parameters_json,
+        digest=digest,
+        not_modified=not_modified,
+        fresh_for_s=fresh_for_s,
+        notices=notices,
     )
 
 
@@ -95,10 +101,30 @@ def encode_sets(sets: object) -> bytes:
     return encoded
 
 
-def _not_modified(answer: Answer, digest: str) -> Encoded:
-    return Encoded(
-        parameters_json=b"", digest=digest, not_modified=True, fresh_for_s=answer.fresh_for_s, notices=answer.notices
-    )
+def _encode_within(sets: object, max_bytes: int) -> bytes:
+    encoded = encode_sets(sets)
+    if len(encoded) > max_bytes:
+        raise AnswerTooLarge(
+            f"the answer has {len(encoded)} bytes of JSON; the hub accepts {max_bytes}: return fewer or "
+            "smaller parameter sets, or raise the hub's limit"
+        )
+    return encoded
+
+
+def _fingerprint(sets: object) -> str:
+    """Return a digest of `sets` that takes a fifth of the time of their JSON; empty where marshal does not know them.
+
+    Equal digests mean equal JSON: marshal's bytes tell apart all that JSON does, and more, such as lists from tuples.
+    What is no answer gets one too, which no hub ever holds.
+    """
+    try:
+        return _hash(marshal.dumps(sets, _MARSHAL_FORMAT))  # type: ignore[arg-type]  # anything else is a ValueError.
+    except ValueError:
+        return ""
+
+
+def _hash(written: bytes) -> str:
+    return hashlib.sha256(written).hexdigest()[:_DIGEST_CHARS]
 
 
 def _has_only_text_keys(value: Any) -> bool:

@@ -16,6 +16,7 @@ from appset_hub.codec import backend_info
 from appset_hub.dialled import Dialled
 from appset_hub.lease import Lease
 from appset_hub.link import Attachments, Link
+from appset_hub.malloc import expect_large_blocks
 from appset_hub.settings import DEFAULT_HUB, Backend, Connection, Pace, new_instance
 from appset_hub.v1 import registry_pb2
 
@@ -181,6 +182,7 @@ async def running(
         InvalidSettings: the token cannot be read, or the backend cannot listen.
     """
     authorization(connection)
+    expect_large_blocks()
     asker = Asker(backend.function, threads=backend.max_in_flight)
     attachments = Attachments()
     listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()

@@ -67,6 +67,7 @@ class Session:
         self._asker = asker
         self._welcome_s = welcome_s
         self._on_welcome = on_welcome
+        self._loop = asyncio.get_running_loop()
         self._max_answer_bytes = MAX_ANSWER_BYTES
         self._asked: dict[int, _Asked] = {}
         # One timer for all of them, set to the earliest deadline: hardly one ever passes.
@@ -151,9 +152,9 @@ class Session:
     def _take(self, question: registry_pb2.Question) -> None:
         """Start on one question. It is in flight before its task runs, and leaves with its one outcome."""
         left_s = time_left_s(question)
-        loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + left_s
-        self._asked[question.id] = _Asked(task=loop.create_task(self._answer(question, left_s)), deadline_s=deadline_s)
+        deadline_s = self._loop.time() + left_s
+        task = self._loop.create_task(self._answer(question, left_s))
+        self._asked[question.id] = _Asked(task=task, deadline_s=deadline_s)
         if deadline_s < self._timer_s:
             self._set_timer(deadline_s)
 
@@ -161,7 +162,7 @@ class Session:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_s = at_s
-        self._timer = asyncio.get_running_loop().call_at(at_s, self._give_up_late) if at_s != _FOR_EVER else None
+        self._timer = self._loop.call_at(at_s, self._give_up_late) if at_s != _FOR_EVER else None
 
     def _give_up_late(self) -> None:
         """Give up the questions whose deadline has come: that for which the timer was set, and all before."""
