@@ -1,7 +1,7 @@
 # Every target sets up what it needs. `make PYTHON=/path/to/python3.11` chooses the interpreter.
 
-# Distributions build theirs with profile-guided optimization, others seldom do; a hub on it needs a sixth less
-# processor time (docs/performance.md, "The interpreter").
+# Debian's is built with profile-guided optimization, a plain build is not: a hub on Debian's needs a sixth less processor
+# time (docs/performance.md, "The interpreter").
 SYSTEM_PYTHON := /usr/bin/python3.11
 PYTHON ?= $(if $(shell $(SYSTEM_PYTHON) -c 'import ensurepip, venv' 2>/dev/null && echo fits),$(SYSTEM_PYTHON),python3)
 

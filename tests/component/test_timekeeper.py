@@ -63,3 +63,17 @@ async def test_an_error_of_the_block_is_its_own() -> None:
     keeper = Timekeeper()
     with pytest.raises(KeyError), keeper.until(Deadline(now_s() + 10)):
         raise KeyError
+
+
+@on_virtual_time
+async def test_who_is_no_task_cannot_be_limited() -> None:
+    keeper, refused = Timekeeper(), asyncio.get_running_loop().create_future()
+
+    def no_task() -> None:
+        try:
+            keeper.until(Deadline(1.0))
+        except RuntimeError as error:
+            refused.set_result(str(error))
+
+    asyncio.get_running_loop().call_soon(no_task)
+    assert await refused == "only a task can be limited"

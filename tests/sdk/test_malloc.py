@@ -9,7 +9,8 @@ import sys
 import pytest
 
 PROGRAM = """
-import resource, sys
+import asyncio, resource, sys
+from appset_hub import Backend, Connection, running
 from appset_hub.malloc import expect_large_blocks
 
 def answer():
@@ -22,11 +23,21 @@ if sys.argv[1] == "expecting":
     before = pages()
     expect_large_blocks()
     print(pages() - before)
-answer()
-before = pages()
-for _ in range(20):
+
+def again():
     answer()
-print(pages() - before)
+    before = pages()
+    for _ in range(20):
+        answer()
+    print(pages() - before)
+
+async def served():
+    backend = Backend(function=lambda question: [], name="large")
+    async with running(backend, Connection(listen="127.0.0.1:0")) as backend:
+        await backend.port()
+        again()
+
+asyncio.run(served()) if sys.argv[1] == "served" else again()
 """
 
 PAGES_OF_AN_ANSWER = 6 * 2_000_000 // 4096
@@ -37,7 +48,16 @@ def run(how: str) -> list[int]:
     return [int(line) for line in done.stdout.split()]
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back in this way")
+only_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back in this way")
+
+
+@only_glibc
+def test_a_backend_that_is_served_keeps_them() -> None:
+    [again] = run("served")
+    assert again < PAGES_OF_AN_ANSWER
+
+
+@only_glibc
 def test_the_pages_of_an_answer_are_kept_for_the_next_one() -> None:
     taken, again = run("expecting")
     assert taken < 100, "what glibc learns from has to take no memory itself"
