@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/http/httpproxy"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kubeyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -245,6 +246,22 @@ func TestNothingShippedRemovesTheKeysOfAnother(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TestAPatchOfNothingIsRefused: if the command that prints the patch fails, kubectl reads nothing, and sends "null".
+func TestAPatchOfNothingIsRefused(t *testing.T) {
+	k := newNamespace(t, byClientSide)
+	before := k.held()
+	sent, err := kubeyaml.ToJSON(nil)
+	if err != nil {
+		t.Fatalf("what kubectl sends: %v", err)
+	}
+	if err := k.patchSecret("argocd-secret", sent); err == nil {
+		t.Errorf("the patch %q is taken", sent)
+	}
+	if gone := lost(before, k.held()); len(gone) > 0 {
+		t.Errorf("lost %q", gone)
 	}
 }
 
