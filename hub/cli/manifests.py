@@ -1,19 +1,21 @@
-"""``appset-hub argocd``: what Argo CD needs to ask this hub, made from the hub's configuration."""
+"""``appset-hub argocd``: what Argo CD needs to call this hub, made from the hub's configuration."""
 
 from __future__ import annotations
 
-import base64
+import json
 import math
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 import yaml
 
+from hub.cli.connection import ARGO_CD_SECRET, DEFAULT_BASE_URL, OWN_SECRET, Connection
+from hub.cli.example import application_set, chosen_route, placeholders
 from hub.cli.options import WRONG_USE, config_option, parameters_option, parse_parameters, wrong_use
-from hub.config.file import Client, File, Merge, Route
+from hub.config.file import Client, File, Route
 from hub.config.load import seconds
 from hub.config.mistakes import ConfigurationError
 from hub.config.read import read
@@ -22,15 +24,39 @@ from hub.core.patterns import any_matches
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DEFAULT_BASE_URL = "http://appset-hub.appset-hub.svc.cluster.local.:4355"
-
-_ARGO_CD_SECRET = "argocd-secret"  # noqa: S105 - the name of Argo CD's own Secret.
-_KEY_IN_SECRET = "plugin.appset-hub.token"  # noqa: S105 - the name of a key in a Secret.
-
-# Argo CD waits so much longer than the hub, and so reads the hub's own error.
+# Argo CD waits this much longer than the hub, and so reads the hub's own error.
 _LONGER_S = 5
 
 NamedT = TypeVar("NamedT", Client, Route)
+
+client_option = click.option(
+    "--client",
+    "client_name",
+    metavar="NAME",
+    help="Use this client's token, with a ConfigMap and a key of its own. Default: the first client.",
+)
+namespace_option = click.option("--namespace", default="argocd", show_default=True, help="Argo CD's namespace.")
+secret_option = click.option(
+    "--secret",
+    default=OWN_SECRET,
+    show_default=True,
+    metavar="NAME",
+    help=f"The Secret for the token. Any other, such as Argo CD's {ARGO_CD_SECRET}, is only ever patched.",
+)
+
+
+class _Configuration(NamedTuple):
+    """What the options choose in the configuration."""
+
+    path: Path | None
+    written: File
+    client: Client
+    route: Route | None
+
+    @property
+    def token_file(self) -> Path:
+        """The client's first token."""
+        return (self.path.parent if self.path is not None else Path()) / self.client.tokens[0].file
 
 
 @click.group()
@@ -41,17 +67,11 @@ def argocd() -> None:
 @argocd.command()
 @config_option
 @click.option("--route", "route_name", metavar="NAME", help="Put this route into the path of the baseUrl.")
-@click.option("--client", "client_name", metavar="NAME", help="Whose token; without it that of the first client.")
+@client_option
 @click.option("--base-url", default=DEFAULT_BASE_URL, show_default=True, help="Where Argo CD reaches the hub.")
-@click.option("--namespace", default="argocd", show_default=True, help="The namespace of Argo CD.")
-@click.option(
-    "--secret",
-    default="appset-hub",
-    show_default=True,
-    metavar="NAME",
-    help=f"The Secret that holds the token; {_ARGO_CD_SECRET} is Argo CD's own.",
-)
-@click.option("--show-token", is_flag=True, help="Put the token into the Secret, instead of how to do it.")
+@namespace_option
+@secret_option
+@click.option("--show-token", is_flag=True, help="Print the hub's own Secret, too; it holds the token.")
 @parameters_option
 def manifests(  # noqa: PLR0913 - each is an option of the command.
     *,
@@ -64,44 +84,58 @@ def manifests(  # noqa: PLR0913 - each is an option of the command.
     show_token: bool,
     pairs: Sequence[str],
 ) -> None:
-    """Print the ConfigMap, the Secret and an example ApplicationSet for a configuration."""
-    written = _read(config_path)
-    client = _named("client", written.clients, client_name)
-    route = _named("route", written.routes, route_name) if route_name is not None else None
-    if route is not None and not any_matches(tuple(client.routes), route.name):
-        wrong_use(f'client "{client.name}" may not use route "{route.name}"; see "routes" of the client')
+    """Print the ConfigMap and an example ApplicationSet for a configuration, and how to set the token."""
+    chosen = _chosen(config_path, client_name, route_name)
+    connection = _connection(chosen, client_name, namespace, secret, base_url)
     parameters = parse_parameters(pairs)
-    token_file = (config_path.parent if config_path is not None else Path()) / client.tokens[0].file
-    token = _encoded_token(token_file, client.tokens[0].file) if show_token else None
-    name = "appset-hub" if route is None else f"appset-hub-{route.name}"
-    where = {"namespace": namespace}
-    data = {
-        "token": f"${_KEY_IN_SECRET}" if secret == _ARGO_CD_SECRET else f"${secret}:{_KEY_IN_SECRET}",
-        "baseUrl": base_url.rstrip("/") + (f"/{route.name}" if route is not None else ""),
-        "requestTimeout": str(_request_timeout_s(written, route)),
-    }
-    _print("", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, **where}, "data": data})
-    held: dict[str, Any] = {"metadata": {"name": secret, **where, "labels": _secret_labels(secret)}, "type": "Opaque"}
-    if token is not None:
-        held["data"] = {_KEY_IN_SECRET: token}
-    how = _how_to_fill(secret, namespace, token_file) if token is None else ""
-    _print(how, {"apiVersion": "v1", "kind": "Secret", **held})
-    _print(
-        "# An example: the template's keys are those of your parameter sets.\n",
-        _example(written, route, name, where, parameters),
-    )
+    if show_token and not connection.owns_secret:
+        wrong_use(
+            f'--show-token prints a whole Secret, which would replace "{secret}"; leave it out, and run the command '
+            "that is printed instead"
+        )
+    if show_token:
+        _print("", connection.own_secret(_token(chosen)))
+        _print("", connection.config_map())
+    else:
+        _print(_how_to_set_the_token(connection, chosen), connection.config_map())
+    route = chosen_route(chosen.written, chosen.client, chosen.route)
+    example = application_set(chosen.written, chosen.client, route, connection, parameters)
+    _print(_about_the_example(placeholders(route).keys() - parameters.keys()), example)
 
 
-def _read(path: Path | None) -> File:
-    """The configuration as it is written; its secrets need not be on this machine."""
+@argocd.command("secret")
+@config_option
+@client_option
+@namespace_option
+@secret_option
+def print_secret(*, config_path: Path | None, client_name: str | None, namespace: str, secret: str) -> None:
+    """Print the token: as a Secret for "kubectl apply", or for another --secret as a patch of one key.
+
+    The patch is for "kubectl patch secret NAME --type merge --patch-file /dev/stdin".
+    """
+    chosen = _chosen(config_path, client_name, None)
+    connection = _connection(chosen, client_name, namespace, secret, DEFAULT_BASE_URL)
+    token = _token(chosen)
+    if connection.owns_secret:
+        _print("", connection.own_secret(token))
+    else:
+        click.echo(json.dumps(connection.patch(token)))
+
+
+def _chosen(path: Path | None, client_name: str | None, route_name: str | None) -> _Configuration:
+    """Read the configuration; its secrets need not be on this machine."""
     try:
         written = read(path, os.environ, {})
     except ConfigurationError as error:
         click.echo(str(error), err=True)
         raise SystemExit(WRONG_USE) from error
     if not written.clients:
-        wrong_use("the configuration has no client, so that nobody may call; name one under clients")
-    return written
+        wrong_use("the configuration has no client, so every call would be refused; add one under clients")
+    client = _named("client", written.clients, client_name)
+    route = _named("route", written.routes, route_name) if route_name is not None else None
+    if route is not None and not any_matches(tuple(client.routes), route.name):
+        wrong_use(f'client "{client.name}" may not use route "{route.name}"; see "routes" of the client')
+    return _Configuration(path, written, client, route)
 
 
 def _named(kind: str, entries: Sequence[NamedT], name: str | None) -> NamedT:
@@ -111,85 +145,72 @@ def _named(kind: str, entries: Sequence[NamedT], name: str | None) -> NamedT:
     return found if found is not None else wrong_use(f'the configuration has no {kind} "{name}"')
 
 
+def _connection(
+    chosen: _Configuration, client_name: str | None, namespace: str, secret: str, base_url: str
+) -> Connection:
+    try:
+        return Connection(
+            namespace=namespace,
+            base_url=base_url,
+            request_timeout_s=_request_timeout_s(chosen.written, chosen.route),
+            client=client_name or "",
+            route=chosen.route.name if chosen.route is not None else "",
+            # The default is the own Secret of whichever client is meant.
+            secret="" if secret == OWN_SECRET else secret,
+        )
+    except ValueError as error:
+        wrong_use(str(error))
+
+
 def _request_timeout_s(written: File, route: Route | None) -> int:
     routes = written.routes if route is None else [route]
     deadlines = [one.deadline or written.deadline for one in routes] + ([written.deadline] if route is None else [])
     return math.ceil(max(map(seconds, deadlines))) + _LONGER_S
 
 
-def _secret_labels(secret: str) -> dict[str, str]:
-    # Argo CD reads a token only from Secrets with this label.
-    labels = {"app.kubernetes.io/part-of": "argocd"}
-    return {"app.kubernetes.io/name": _ARGO_CD_SECRET, **labels} if secret == _ARGO_CD_SECRET else labels
-
-
-def _encoded_token(file: Path, written: str) -> str:
+def _token(chosen: _Configuration) -> str:
+    """The client's token. One that the hub would not take is not set anywhere, least of all an empty one."""
+    written = chosen.client.tokens[0].file
     try:
-        return base64.b64encode(file.read_bytes().strip()).decode()
+        token = chosen.token_file.read_bytes().decode("ascii").strip()
     except OSError as error:
         wrong_use(f'cannot read "{written}": {error.strerror}')
+    except UnicodeError:
+        token = ""
+    if not token or not token.isprintable() or " " in token:
+        wrong_use(f'"{written}" must hold one token, of printable ASCII without spaces')
+    return token
 
 
-def _how_to_fill(secret: str, namespace: str, token_file: Path) -> str:
-    # Without the file nothing is patched, for an empty token would be taken.
+def _how_to_set_the_token(connection: Connection, chosen: _Configuration) -> str:
+    command = ["appset-hub", "argocd", "secret"]
+    command += ["--config", str(chosen.path)] if chosen.path is not None else []
+    command += ["--client", connection.client] if connection.client else []
+    where = ["--namespace", connection.namespace]
+    name = connection.secret_name
+    if connection.owns_secret:
+        return (
+            f'# The Secret "{name}" is not here, because it holds the token. Create it first, on a machine with\n'
+            f"# {chosen.token_file}:\n"
+            f"#   {shlex.join([*command, *where])} | kubectl apply --filename -\n"
+        )
+    patch = ["kubectl", *where, "patch", "secret", name, "--type", "merge", "--patch-file", "/dev/stdin"]
+    label = ["kubectl", *where, "label", "secret", name, "app.kubernetes.io/part-of=argocd"]
     return (
-        "# Without the token, which is not shown (--show-token). After this is applied, where the token's file is:\n"
-        f"#   token=$(cat {shlex.quote(str(token_file))}) &&\n"
-        f"#   kubectl --namespace {namespace} patch secret {secret} --patch \\\n"
-        f'#     "{{\\"stringData\\": {{\\"{_KEY_IN_SECRET}\\": \\"$token\\"}}}}"\n'
+        f'# The token is for the Secret "{name}", which is not the hub\'s. Set its key first, on a machine with\n'
+        f"# {chosen.token_file}; all other keys stay as they are:\n"
+        f"#   {shlex.join([*command, '--secret', name])} |\n"
+        f"#   {shlex.join(patch)}\n"
+    ) + ("" if name == ARGO_CD_SECRET else f"# Argo CD reads it only with this label:\n#   {shlex.join(label)}\n")
+
+
+def _about_the_example(missing: set[str]) -> str:
+    about = (
+        "# An example: put in your repository, and the keys of your parameter sets. Because of create-update, Argo CD\n"
+        "# deletes no Application; remove syncPolicy once the Applications are right.\n"
     )
-
-
-def _example(
-    written: File, route: Route | None, config_map: str, where: dict[str, str], parameters: dict[str, Any]
-) -> dict[str, Any]:
-    """An ApplicationSet that goes to the route, or to what the configuration names first."""
-    shown = route if route is not None else next((one for one in written.routes if one.application_sets), None)
-    patterns = [*(shown.application_sets if shown is not None else ())]
-    if shown is None:
-        patterns = [pattern for backend in written.backends for pattern in backend.application_sets]
-    name = _fitting(patterns[0]) if patterns else "example"
-    key = _identifying_key(shown)
-    plugin: dict[str, Any] = {"configMapRef": {"name": config_map}}
-    routed = {one: _fitting(pattern) for one, pattern in shown.parameters.items()} if shown is not None else {}
-    if routed or parameters:
-        plugin["input"] = {"parameters": {**routed, **parameters}}
-    plugin["requeueAfterSeconds"] = 60
-    return {
-        "apiVersion": "argoproj.io/v1alpha1",
-        "kind": "ApplicationSet",
-        "metadata": {"name": name, **where},
-        "spec": {
-            "goTemplate": True,
-            "goTemplateOptions": ["missingkey=error"],
-            "generators": [{"plugin": plugin}],
-            "template": {
-                "metadata": {"name": f"{name}-{{{{.{key}}}}}"},
-                "spec": {
-                    "project": "default",
-                    "source": {
-                        "repoURL": "https://git.example.com/org/repo.git",
-                        "targetRevision": "HEAD",
-                        "path": "chart",
-                    },
-                    "destination": {"server": "https://kubernetes.default.svc", "namespace": f"{{{{.{key}}}}}"},
-                },
-            },
-        },
-    }
-
-
-def _fitting(pattern: str) -> str:
-    """A text that the pattern matches, if only stars are in it."""
-    return pattern.replace("*", "example")
-
-
-def _identifying_key(route: Route | None) -> str:
-    """The key that tells one parameter set from another, as far as the configuration knows."""
-    if route is None:
-        return "name"
-    merged_on = route.combine.merge.on if isinstance(route.combine, Merge) else []
-    return next(iter([*route.unique_by, *merged_on, *route.required_keys]), "name")
+    inputs = ", ".join(sorted(missing))
+    return about + (f"# The route needs these inputs; replace the placeholders: {inputs}\n" if inputs else "")
 
 
 def _print(comment: str, document: dict[str, Any]) -> None:

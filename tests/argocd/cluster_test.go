@@ -20,7 +20,6 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/sirupsen/logrus"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -176,22 +175,17 @@ func (c *cluster) apply(text string) {
 	}
 }
 
-// install does what `kubectl apply` does: it creates what is not there, and changes only what a manifest says in what is.
+// install does what `kubectl create` does: what exists already fails the test. kubectl_test.go has `kubectl apply`.
 func (c *cluster) install(manifests ...client.Object) {
 	c.t.Helper()
 	for _, object := range manifests {
-		said := jsonOf(object)
 		if wrong := misnamed(object); len(wrong) > 0 {
 			c.t.Fatalf("%s is refused: %s", object.GetName(), join(wrong))
 		}
 		if _, made := object.(*v1alpha1.ApplicationSet); made {
 			object.SetUID(types.UID("uid-" + object.GetName()))
 		}
-		err := c.api.Create(c.t.Context(), object)
-		if apierrors.IsAlreadyExists(err) {
-			err = c.api.Patch(c.t.Context(), object, client.RawPatch(types.MergePatchType, []byte(said)))
-		}
-		if err != nil {
+		if err := c.api.Create(c.t.Context(), object); err != nil {
 			c.t.Fatalf("%s is refused: %v", object.GetName(), err)
 		}
 	}

@@ -41,17 +41,17 @@ var whole = []way{
 		edits: func(d *deployment) []edit {
 			return []edit{
 				{"oci.yaml", "https://registry.example.com", d.registry.url()},
-				{"http-plugin.yaml", "http://myplugin.plugin-ns.svc.cluster.local.", "http://" + loopback(d.plugin.port)},
+				{"http-plugin.yaml", "http://myplugin.plugin-ns.svc.cluster.local", "http://" + loopback(d.plugin.port)},
 				// What forgets, for want of a volume.
 				{"hub.yaml", `store: "sqlite:/var/lib/appset-hub/hub.db"`, `store: "memory:"`},
 				{"hub.yaml", "backends:\n", "backends:\n  - name: http-plugin\n    tokens: [{file: /run/secrets/appset-hub/http-plugin}]\n"},
 				{"hub.yaml", "    application_sets: [myplugin]\n    backends: [static]", "    application_sets: [myplugin]\n    backends: [http-plugin]"},
 			}
 		},
-		// The two addresses that the comment in configmap.yaml proposes: one for each ConfigMap.
+		// The two addresses that the comment in 10-configmap.yaml proposes: one for each ConfigMap.
 		connect: []edit{
-			{"configmap.yaml", `baseUrl: "http://appset-hub.appset-hub.svc.cluster.local.:4355"`, `baseUrl: "http://localhost:4355"`},
-			{"configmap-route.yaml", "http://appset-hub.appset-hub.svc.cluster.local.:4355/", "http://appset-hub.argocd.svc.cluster.local.:4355/"},
+			{"10-configmap.yaml", `baseUrl: "http://appset-hub.appset-hub.svc.cluster.local:4355"`, `baseUrl: "http://localhost:4355"`},
+			{"11-configmap-route.yaml", "http://appset-hub.appset-hub.svc.cluster.local:4355/", "http://appset-hub.argocd.svc.cluster.local:4355/"},
 		},
 		baseURL: "http://localhost:4355",
 	},
@@ -260,10 +260,16 @@ func (d *deployment) argocdManifests(t testing.TB, arguments ...string) string {
 	if d.way.baseURL != "" {
 		arguments = append(arguments, "--base-url", d.way.baseURL)
 	}
-	command := slices.Concat(hubCommand(), []string{"argocd", "manifests", "--config", d.config}, arguments)
-	text, err := exec.Command(command[0], command[1:]...).Output()
+	return d.argocd(t, "manifests", arguments...)
+}
+
+// argocd returns what a command of `appset-hub argocd` prints for the hub's configuration.
+func (d *deployment) argocd(t testing.TB, command string, arguments ...string) string {
+	t.Helper()
+	words := slices.Concat(hubCommand(), []string{"argocd", command, "--config", d.config}, arguments)
+	text, err := exec.Command(words[0], words[1:]...).Output()
 	if err != nil {
-		t.Fatalf("appset-hub argocd manifests %s: %v", join(arguments), err)
+		t.Fatalf("appset-hub argocd %s %s: %v", command, join(arguments), err)
 	}
 	return string(text)
 }

@@ -1,9 +1,8 @@
 package argocd
 
 import (
-	"encoding/base64"
-	"encoding/json"
 	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/argoproj/argo-cd/v3/pkg/apis/application/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -36,7 +36,7 @@ func shownOf(app v1alpha1.Application) shown {
 
 const thisCluster = "https://kubernetes.default.svc"
 
-// preview is an Application of applicationset-matrix.yaml.
+// preview is an Application of 21-applicationset-matrix.yaml.
 func preview(branch string, d digests) shown {
 	return shown{
 		Revision: headOf(branch), Path: "charts/my-chart", Cluster: thisCluster, Namespace: branch,
@@ -45,7 +45,7 @@ func preview(branch string, d digests) shown {
 	}
 }
 
-// merged is an Application of applicationset-merge.yaml.
+// merged is an Application of 22-applicationset-merge.yaml.
 func merged(branch, owner string) shown {
 	return shown{
 		Revision: branch, Path: "charts/my-chart", Cluster: thisCluster, Namespace: branch,
@@ -53,7 +53,7 @@ func merged(branch, owner string) shown {
 	}
 }
 
-// ofTeam is an Application of applicationset-plain.yaml.
+// ofTeam is an Application of 20-applicationset-plain.yaml.
 func ofTeam(name string) shown {
 	return shown{Revision: "HEAD", Path: "apps/" + name, Cluster: "in-cluster", Namespace: name, Info: "web"}
 }
@@ -116,20 +116,16 @@ func newArgoCD(t testing.TB) *cluster {
 	)
 }
 
-// deployArgoCD returns deploy/argocd, with the token of this hub in the place of the documentation's.
+// deployArgoCD returns the hub's own Secret and deploy/argocd, in the order of docs/connect-argocd.md.
 func (d *deployment) deployArgoCD() []client.Object {
 	d.t.Helper()
 	folder := filepath.Join(d.dir, "argocd")
 	copyFolder(d.t, filepath.Join(deployFolder, "argocd"), folder)
-	mine := base64.StdEncoding.EncodeToString([]byte(d.tokens["argocd"]))
-	edits := []edit{
-		{"secret-argocd-secret.yaml", `plugin.appset-hub.token: "c3Ryb25nLXBhc3N3b3Jk"`, `plugin.appset-hub.token: "` + mine + `"`},
-		{"secret-own.yaml", `plugin.appset-hub.token: "c3Ryb25nLXBhc3N3b3Jk"`, `plugin.appset-hub.token: "` + mine + `"`},
-	}
-	for _, one := range append(edits, d.way.connect...) {
+	for _, one := range d.way.connect {
 		one.make(d.t, folder)
 	}
-	return decodeFolder(d.t, folder)
+	secret := decode(d.t, []byte(d.argocd(d.t, "secret")))
+	return slices.Concat(secret, decodeFolder(d.t, folder))
 }
 
 func TestTheManifestsDriveTheReconciler(t *testing.T) {
@@ -163,7 +159,7 @@ func TestTheLeastOfADeploymentDrivesTheReconciler(t *testing.T) {
 	}
 }
 
-// connectAsDocumented applies deploy/argocd, with the images of two branches in the registry.
+// connectAsDocumented creates what is in deploy/argocd, with the images of two branches in the registry.
 func (d *deployment) connectAsDocumented(t *testing.T, one, two digests) {
 	c := newArgoCD(t)
 	manifests := d.deployArgoCD()
@@ -185,7 +181,7 @@ func (d *deployment) connectAsDocumented(t *testing.T, one, two digests) {
 	d.followPullRequests(t, c, one, two)
 }
 
-// followPullRequests lets images, pull requests and the registry come and go under applicationset-matrix.yaml.
+// followPullRequests lets images, pull requests and the registry come and go under 21-applicationset-matrix.yaml.
 func (d *deployment) followPullRequests(t *testing.T, c *cluster, one, two digests) {
 	f := newForge(t, "myorg/myrepo", "feature-branch-1", "feature-branch-2")
 	previews := map[string]shown{
@@ -218,7 +214,7 @@ func (d *deployment) followPullRequests(t *testing.T, c *cluster, one, two diges
 	}
 }
 
-// holdsArgoCDsOwn holds that a key was added to argocd-secret, and that the others are there still.
+// holdsArgoCDsOwn holds that argocd-secret has all that Argo CD put into it.
 func holdsArgoCDsOwn(t *testing.T, c *cluster) {
 	t.Helper()
 	secret := &corev1.Secret{}
@@ -230,26 +226,28 @@ func holdsArgoCDsOwn(t *testing.T, c *cluster) {
 	}
 }
 
-// connectAsPrinted applies what the command prints, for each way to give the token.
+// connectAsPrinted creates what the command prints, for each way to give the token.
 func (d *deployment) connectAsPrinted(t *testing.T) {
 	cases := []struct {
 		arguments []string
-		set       string
-		wanted    map[string]shown
+		// without is what Argo CD says before the token is set; empty: the token is printed, too.
+		without string
+		set     string
+		wanted  map[string]shown
 	}{
 		{
-			[]string{"-p", "team=web"}, "myplugin",
+			[]string{"-p", "team=web"}, `secrets "appset-hub-plugin" not found`, "myplugin",
 			map[string]shown{"myplugin-shop": printed("shop"), "myplugin-checkout": printed("checkout")},
 		},
 		{
-			[]string{"--route", "owners", "--secret", "argocd-secret"}, "fb-merge",
+			[]string{"--route", "owners", "--secret", "argocd-secret"}, "the Secret lacks the key", "fb-merge",
 			map[string]shown{
 				"fb-merge-main":             printed("main"),
 				"fb-merge-feature-branch-1": printed("feature-branch-1"), "fb-merge-feature-branch-2": printed("feature-branch-2"),
 			},
 		},
 		{
-			[]string{"--route", "previews", "-p", "branch=feature-branch-2", "--show-token"}, "fb-example",
+			[]string{"--route", "previews", "--client", "argocd", "-p", "branch=feature-branch-2", "--show-token"}, "", "fb-example",
 			map[string]shown{"fb-example-feature-branch-2": printed("feature-branch-2")},
 		},
 	}
@@ -258,9 +256,9 @@ func (d *deployment) connectAsPrinted(t *testing.T) {
 			c := newArgoCD(t)
 			text := d.argocdManifests(t, one.arguments...)
 			c.install(decode(t, []byte(text))...)
-			if !slices.Contains(one.arguments, "--show-token") {
-				refused(t, c, one.set, map[string]shown{}, "status code 403", "the Secret lacks the key")
-				c.patchAsPrinted(text)
+			if one.without != "" {
+				refused(t, c, one.set, map[string]shown{}, one.without)
+				c.setTokenAsPrinted(text)
 			}
 			holdsArgoCDsOwn(t, c)
 			applied(t, c, one.set, one.wanted)
@@ -268,37 +266,68 @@ func (d *deployment) connectAsPrinted(t *testing.T) {
 	}
 }
 
-// patchAsPrinted runs the commands in the comment above the Secret, with a kubectl that patches this cluster.
-func (c *cluster) patchAsPrinted(manifests string) {
+// setTokenAsPrinted runs the command in the comment above the ConfigMap, with a kubectl that writes to this cluster.
+func (c *cluster) setTokenAsPrinted(manifests string) {
 	c.t.Helper()
-	script := []string{`kubectl() { printf '%s\n' "$@"; }`}
+	dir := c.t.TempDir()
+	programs := map[string]string{
+		"appset-hub": "exec " + shellQuoted(absolute(c.t, hubCommand())) + ` "$@"`,
+		"kubectl":    `printf '%s\n' "$*" >` + filepath.Join(dir, "arguments") + "; cat >" + filepath.Join(dir, "input"),
+	}
+	for name, line := range programs {
+		path := filepath.Join(dir, "bin", name)
+		writeFile(c.t, path, "#!/bin/sh\n"+line+"\n")
+		if err := os.Chmod(path, 0o755); err != nil {
+			c.t.Fatalf("%s: %v", name, err)
+		}
+	}
+	script := []string{}
 	for line := range strings.Lines(manifests) {
 		if command, found := strings.CutPrefix(line, "#   "); found {
 			script = append(script, strings.TrimSuffix(command, "\n"))
 		}
 	}
-	said, err := exec.Command("sh", "-euc", strings.Join(script, "\n")).Output()
+	command := exec.Command("sh", "-euc", strings.Join(script, "\n"))
+	command.Env = append(os.Environ(), "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"))
+	if said, err := command.CombinedOutput(); err != nil {
+		c.t.Fatalf("%s: %v: %s", strings.Join(script, "\n"), err, said)
+	}
+	c.write(strings.TrimSpace(readText(c.t, filepath.Join(dir, "arguments"))), readText(c.t, filepath.Join(dir, "input")))
+}
+
+// write does what kubectl does with these arguments and this input.
+func (c *cluster) write(arguments, input string) {
+	c.t.Helper()
+	switch arguments {
+	case "apply --filename -":
+		c.install(decode(c.t, []byte(input))...)
+	case "--namespace " + controllerNamespace + " patch secret argocd-secret --type merge --patch-file /dev/stdin":
+		secret := pluginSecret("argocd-secret", nil)
+		if err := c.api.Patch(c.t.Context(), secret, client.RawPatch(types.MergePatchType, []byte(input))); err != nil {
+			c.t.Fatalf("the patch: %v", err)
+		}
+	default:
+		c.t.Fatalf("kubectl %s: this is not what sets a token", arguments)
+	}
+}
+
+// absolute returns a command that can be started from any folder.
+func absolute(t testing.TB, command []string) []string {
+	t.Helper()
+	path, err := exec.LookPath(command[0])
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
 	if err != nil {
-		c.t.Fatalf("%s: %v", strings.Join(script, "\n"), err)
+		t.Fatalf("%s: %v", command[0], err)
 	}
-	arguments := strings.Split(strings.TrimSuffix(string(said), "\n"), "\n")
-	if len(arguments) != 7 || !slices.Equal(arguments[:4], []string{"--namespace", controllerNamespace, "patch", "secret"}) {
-		c.t.Fatalf("not the patch of a Secret: %q", arguments)
+	return append([]string{path}, command[1:]...)
+}
+
+func shellQuoted(words []string) string {
+	quoted := []string{}
+	for _, word := range words {
+		quoted = append(quoted, "'"+strings.ReplaceAll(word, "'", `'\''`)+"'")
 	}
-	patch := struct {
-		StringData map[string]string `json:"stringData"`
-	}{}
-	if err := json.Unmarshal([]byte(arguments[6]), &patch); err != nil {
-		c.t.Fatalf("the patch: %v: %s", err, arguments[6])
-	}
-	// A real API server writes stringData into data by itself.
-	values := map[string][]byte{}
-	for key, value := range patch.StringData {
-		values[key] = []byte(value)
-	}
-	secret := pluginSecret(arguments[4], nil)
-	data := jsonOf(map[string]any{"data": values})
-	if err := c.api.Patch(c.t.Context(), secret, client.RawPatch("application/merge-patch+json", []byte(data))); err != nil {
-		c.t.Fatalf("the patch: %v", err)
-	}
+	return strings.Join(quoted, " ")
 }

@@ -76,7 +76,7 @@ func (d *directory) find(t testing.TB, address, namespace string) string {
 		t.Fatalf("%s is no address: %v", address, err)
 	}
 	if !strings.Contains(host, ".") {
-		host += "." + namespace + ".svc.cluster.local."
+		host += "." + namespace + ".svc.cluster.local"
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

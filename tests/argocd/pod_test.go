@@ -183,7 +183,7 @@ func leadServices(t testing.TB, objects []client.Object, pods []*pod) {
 				if port.TargetPort.StrVal != "" {
 					to = p.port(port.TargetPort.StrVal)
 				}
-				names.lead(t, service.Name+"."+service.Namespace+".svc.cluster.local.", port.Port, to)
+				names.lead(t, service.Name+"."+service.Namespace+".svc.cluster.local", port.Port, to)
 			}
 		}
 	}

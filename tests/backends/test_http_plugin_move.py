@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DOCS = Path(__file__).parents[2] / "docs"
-BASE_URL = "http://myplugin.plugin-ns.svc.cluster.local."
+BASE_URL = "http://myplugin.plugin-ns.svc.cluster.local"
 
 
 @pytest.fixture

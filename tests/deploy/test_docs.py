@@ -66,7 +66,7 @@ def test_every_command_of_the_hub_that_a_page_tells_exists_with_its_options(page
     lines = re.findall(r"(?:^\$|--) (?:\.venv/bin/)?appset-hub ([a-z].*)$", text, flags=re.MULTILINE)
     lines += re.findall(r"`appset-hub ([a-z][^`]*)`", text)
     for line in lines:
-        words = shlex.split(line)
+        words = shlex.split(line.partition(" |")[0])
         command = []
         group = main
         while words and hasattr(group, "commands") and words[0] in group.commands:

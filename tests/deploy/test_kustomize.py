@@ -171,12 +171,22 @@ def test_hub_and_backends_agree_on_names_and_tokens(rendered: Mapping[str, list[
         options = dict(argument.removeprefix("--").split("=") for argument in container["args"])
         started.add(options["name"])
         [token] = [volume["secret"] for volume in pod["volumes"] if volume["name"] == "token"]
-        assert token["secretName"] == "appset-hub-tokens"
+        assert token["secretName"] == ("appset-hub-dev-tokens" if name == "dev" else "appset-hub-tokens")
         assert configured[options["name"]]["tokens"] == [
             {"file": f"/run/secrets/appset-hub/{token['items'][0]['key']}"}
         ]
         assert options["hub"] == "appset-hub-backends:4356"
     assert started == configured.keys()
+
+
+def test_no_rendered_secret_has_the_name_of_one_that_the_reader_makes(
+    rendered: Mapping[str, list[Document]],
+) -> None:
+    secrets = {
+        each["metadata"]["name"] for objects in rendered.values() for each in objects if each["kind"] == "Secret"
+    }
+    # The tokens of the overlay "dev" are public, and must not replace real ones.
+    assert secrets == {"appset-hub-dev-tokens"}
 
 
 ARGO_CD = {"kubernetes.io/metadata.name": "argocd"}
