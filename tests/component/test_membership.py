@@ -85,7 +85,7 @@ async def test_forgetting_takes_away_the_past_and_keeps_the_present() -> None:
     hub = Service(claims={"images": ("old-*", "fb-*")})
     hub.routing.claims_changed()
     await hub.attach(FakeLink("one"), "images", "fb-*")
-    assert await hub.membership.forget("images") == ("old-*",)
+    assert await hub.membership.forget("images", "ada") == ("old-*",)
     assert claims(hub) == {"images": ["fb-*"]}
     assert isinstance(await hub.refusal("old-1"), NobodyServes)
     assert await hub.ask("fb-1") == [{"from": "one"}]
@@ -99,7 +99,7 @@ async def test_forgetting_an_absent_backend_takes_it_out_of_the_routes_of_claims
     hub.routing.claims_changed()
     await hub.attach(FakeLink("o"), "owners", "fb-*")
     assert (await hub.refusal("fb-1")).status == 503
-    await hub.membership.forget("images")
+    await hub.membership.forget("images", "ada")
     assert claims(hub) == {}
     assert await hub.ask("fb-1") == [{"from": "o"}]
 
@@ -109,7 +109,7 @@ async def test_forgetting_that_cannot_be_written_changes_nothing() -> None:
     hub = Service(claims={"images": ("fb-*",)})
     hub.store.failing = True
     with pytest.raises(StoreFailed):
-        await hub.membership.forget("images")
+        await hub.membership.forget("images", "ada")
     assert hub.directory.registered_claim("images") == ("fb-*",)
     assert hub.events.of(BackendForgotten) == []
 
