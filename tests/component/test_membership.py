@@ -12,7 +12,7 @@ from hub.core.directory import MAX_PATTERNS, BackendInfo, Grant
 from hub.core.errors import NobodyServes, StoreFailed, StoreNeeded
 from hub.core.events import BackendForgotten, InstanceJoined, InstanceLeft
 from hub.core.registration import Malformed, NotGranted, NotNow, RegistrationError, TooMany
-from hub.service.membership import stored_claims
+from hub.service.membership import CLAIMS, stored_claims
 from tests.support.fakes import FakeLink, FakeStore, Gate
 from tests.support.service import GRANTS, Service, info, route
 from tests.support.virtual import all_has_run, on_virtual_time
@@ -21,7 +21,7 @@ ADDRESS = "a.images.svc:50051"
 
 
 def claims(hub: Service) -> dict[str, Any]:
-    return {key: msgspec.json.decode(value) for (_, key), value in hub.store.values.items()}
+    return {key: msgspec.json.decode(value) for (kind, key), value in hub.store.values.items() if kind == CLAIMS}
 
 
 @on_virtual_time
@@ -90,7 +90,7 @@ async def test_forgetting_takes_away_the_past_and_keeps_the_present() -> None:
     assert isinstance(await hub.refusal("old-1"), NobodyServes)
     assert await hub.ask("fb-1") == [{"from": "one"}]
     (event,) = hub.events.of(BackendForgotten)
-    assert (event.backend, event.patterns) == ("images", ("old-*",))
+    assert (event.backend, event.patterns, event.who) == ("images", ("old-*",), "ada")
 
 
 @on_virtual_time
