@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from typing import TYPE_CHECKING, Any, TextIO
@@ -39,7 +38,6 @@ class Commands(click.Group):
         except KeyboardInterrupt:
             raise SystemExit(INTERRUPTED) from None
         except BrokenPipeError:
-            _discard_output()
             raise SystemExit(OUTPUT_CLOSED) from None
         except OSError as error:
             click.echo(f"error: {error.strerror or error}", err=True)
@@ -63,11 +61,6 @@ def _is_text(argument: str) -> bool:
 def _print_anything(stream: TextIO | Any) -> None:
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="backslashreplace")
-
-
-def _discard_output() -> None:
-    # Or Python complains once more when it flushes at its end.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def all_commands(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:

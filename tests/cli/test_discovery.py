@@ -233,6 +233,13 @@ def test_call_sends_a_route_as_one_part_of_the_path() -> None:
         assert peer.heads[0].startswith("POST /base/a%2F..%2Fb%20c/api/v1/getparams.execute HTTP/1.1\r\n")
 
 
+def test_nothing_is_read_of_a_configuration_when_a_url_names_the_hub(folder: Path) -> None:
+    (folder / "hub.yaml").write_text("[")
+    with Peer(NOTHING) as peer:
+        assert run("held", "--admin", peer.url).exit_code == 0
+        assert run("backends", "list", "--admin", peer.url).exit_code == 0
+
+
 def test_an_option_before_the_subcommand_is_not_ignored() -> None:
     done = run("backends", "--admin", "http://127.0.0.1:9", "list")
     assert done.exit_code == 2
