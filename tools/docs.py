@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import commands
 import contract
 import metrics
 import settings
@@ -15,6 +16,7 @@ import settings
 ROOT = Path(__file__).parent.parent
 
 PAGES: dict[str, Callable[[], str]] = {
+    "docs/cli.md": commands.page,
     "docs/configuration.md": settings.page,
     "docs/grpc-reference.md": contract.page,
     "docs/metrics.md": metrics.page,

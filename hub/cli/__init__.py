@@ -1,7 +1,7 @@
-"""The command ``appset-hub``: for those who run a hub, and for those who ask one.
+"""The command ``appset-hub``: to run a hub, and to operate one that runs.
 
-Every command prints for a person, or with ``--json`` for a program. It exits with 0 when all is well, with 1 when the
-hub says no, and with 2 when the command or the configuration is wrong.
+Every command prints for a person, or with ``--json`` for a program. Exit codes: 0 yes, 1 no, 2 wrong usage or
+configuration, 3 could not find out; ``hub.cli.exits`` has them for each command.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import click
 
 from hub import __version__
 from hub.cli.calling import call
+from hub.cli.commands import Commands
 from hub.cli.configuring import config
 from hub.cli.deciding import accept, audit, held, history, reject
+from hub.cli.exits import describe_exits
 from hub.cli.manifests import argocd
 from hub.cli.operating import backends, explain, routes
 from hub.cli.serving import serve
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="appset-hub")
 def main() -> None:
     """One baseUrl for all ApplicationSet plugins of an Argo CD."""
@@ -25,3 +27,4 @@ def main() -> None:
 
 for command in (serve, config, call, explain, routes, backends, argocd, held, accept, reject, audit, history):
     main.add_command(command)
+describe_exits(main)

@@ -1,58 +1,171 @@
-"""How commands speak to a hub: one HTTP request, and its error in words."""
+"""How commands talk to a hub: one HTTP request, and every way in which it can fail in words.
+
+Nothing here goes through a proxy or follows a redirect: either would send a token to a place that was not named.
+"""
 
 from __future__ import annotations
 
+import http.client
+import socket
 import ssl
-import urllib.error
-import urllib.request
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from hub.cli.options import failed
+from hub.cli.options import could_not_find_out, failed, wrong_use
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hub.core.settings import Address
+T = TypeVar("T")
 
-_TIMEOUT_S = 60.0
+_OK = 200
+_FIRST_SERVER_ERROR = 500
+_NO_SUCH_PATH = "unknown_path"
+_INVALID = "invalid_request"
+
+# The first that fits.
+_REASONS = {
+    ssl.SSLError: "it does not speak TLS as expected; if the port has no TLS, use http://",
+    socket.gaierror: "the host name cannot be resolved",
+    ConnectionRefusedError: "connection refused; nothing listens there",
+    ConnectionError: "it closed the connection; if the port has TLS, use https://",
+    http.client.HTTPException: "it did not answer in HTTP; if the port has TLS, use https://",
+}
 
 
-def url_of(address: Address, *, tls: bool = False) -> str:
-    """Where a hub that listens on ``address`` is reached from this machine."""
-    host = address.host if address.host not in ("", "0.0.0.0", "::") else "127.0.0.1"  # noqa: S104 - compared, not bound.
-    shown = f"[{host}]" if ":" in host else host
-    return f"{'https' if tls else 'http'}://{shown}:{address.port}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """One port of a hub.
+
+    ``found`` says how its address was found, and ``timeout_s`` bounds each wait for the network.
+    """
+
+    url: str
+    found: str
+    timeout_s: float
+    ca_file: Path | None = None
+
+    def __str__(self) -> str:
+        return f"{self.url} ({self.found})"
 
 
-def ask(
-    url: str, *, body: dict[str, Any] | None = None, token: str = "", method: str = "GET", ca_file: Path | None = None
-) -> Any:
-    """Send one request, and decode the JSON of its answer; ends the command with the hub's message if it says no."""
-    request = urllib.request.Request(url, method=method)  # noqa: S310 - the scheme is checked next.
-    if request.type not in ("http", "https"):
-        failed(f'"{url}" is not an http or https address')
-    if body is not None:
-        request.data = msgspec.json.encode(body)
-        request.add_header("Content-Type", "application/json")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What came back: a status, and a whole body."""
+
+    status: int
+    kind: str
+    body: bytes
+
+
+class Refusal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of every reply of a hub that is not a 200; ``error`` is the reason code."""
+
+    message: str
+    error: str
+
+
+def send(port: Port, method: str, path: str, *, body: Any = None, token: str = "") -> Reply:
+    """Send one request; ends the command if no reply comes back."""
+    where = _parse(port.url)
+    headers = {"Accept": "application/json"}
     if token:
-        request.add_header("Authorization", f"Bearer {token}")
-    context = ssl.create_default_context(cafile=ca_file) if request.type == "https" else None
+        headers["Authorization"] = f"Bearer {token}"
+    data = None
+    if body is not None:
+        data = msgspec.json.encode(body)
+        headers["Content-Type"] = "application/json"
+    connection = _connection(where, port)
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S, context=context) as response:  # noqa: S310 - as above.
-            return msgspec.json.decode(response.read())
-    except urllib.error.HTTPError as error:
-        failed(f"{error.code}: {_message(error)}")
-    except urllib.error.URLError as error:
-        failed(f"cannot reach {url}: {error.reason}")
-    except (OSError, msgspec.DecodeError) as error:
-        failed(f"{url} did not answer as a hub does: {error}")
+        connection.request(method, where.path.rstrip("/") + path, body=data, headers=headers)
+        response = connection.getresponse()
+        return Reply(status=response.status, kind=response.getheader("Content-Type", ""), body=response.read())
+    except (http.client.InvalidURL, UnicodeError):
+        wrong_use(f'"{port.url}" cannot be used as a URL')
+    except (OSError, http.client.HTTPException) as error:
+        could_not_find_out(f"cannot reach the hub at {port}: {_reason(error, port)}")
+    finally:
+        connection.close()
 
 
-def _message(error: urllib.error.HTTPError) -> str:
-    body = error.read()
+def _parse(url: str) -> SplitResult:
     try:
-        return str(msgspec.json.decode(body)["message"])
-    except (msgspec.DecodeError, KeyError, TypeError):
-        return body.decode("utf-8", "replace")[:200]
+        where = urlsplit(url)
+        # Reading the port checks it.
+        fits = where.scheme in ("http", "https") and where.hostname and where.port != 0
+    except ValueError:
+        fits = False
+    if not fits or where.query or where.fragment or where.username is not None:
+        wrong_use(f'"{url}" is not a usable URL; expected one such as http://127.0.0.1:4357')
+    return where
+
+
+def _connection(where: SplitResult, port: Port) -> http.client.HTTPConnection:
+    host = where.hostname or ""
+    if where.scheme == "http":
+        return http.client.HTTPConnection(host, where.port or 80, timeout=port.timeout_s)
+    try:
+        context = ssl.create_default_context(cafile=port.ca_file)
+    except ssl.SSLError:
+        wrong_use(f'cannot use "{port.ca_file}" as a CA: it holds no PEM certificate')
+    except OSError as error:
+        wrong_use(f'cannot read "{port.ca_file}": {error.strerror}')
+    return http.client.HTTPSConnection(host, where.port or 443, timeout=port.timeout_s, context=context)
+
+
+def _reason(error: OSError | http.client.HTTPException, port: Port) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {port.timeout_s:g} s; see --timeout"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message}); name its CA with --ca-file"
+    for kind, reason in _REASONS.items():
+        if isinstance(error, kind):
+            return reason
+    return str(error)
+
+
+def ask(  # noqa: PLR0913 - a request's parts
+    port: Port, method: str, path: str, kind: type[T], *, body: Any = None, token: str = ""
+) -> T:
+    """Send one request to an admin port and read its answer; ends the command if there is none.
+
+    A 5xx is neither a yes nor a no, and neither is a path that is missing: that is another port, or another version.
+    """
+    reply = send(port, method, path, body=body, token=token)
+    if reply.status == _OK:
+        return read(reply, kind, port)
+    said = refusal(reply)
+    if said is None:
+        _not_a_hub(port, reply)
+    text = f"{reply.status}: {said.message}"
+    if said.error == _INVALID:
+        wrong_use(text)
+    if reply.status >= _FIRST_SERVER_ERROR or said.error == _NO_SUCH_PATH:
+        could_not_find_out(f"{text} ({port.url})")
+    return failed(text)
+
+
+def read(reply: Reply, kind: type[T], port: Port) -> T:
+    """The document of a 200."""
+    try:
+        return msgspec.json.decode(reply.body, type=kind)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        _not_a_hub(port, reply)
+
+
+def refusal(reply: Reply) -> Refusal | None:
+    """What the hub said, or ``None`` if it was not a hub that said it."""
+    try:
+        return msgspec.json.decode(reply.body, type=Refusal)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def _not_a_hub(port: Port, reply: Reply) -> NoReturn:
+    what = reply.kind.partition(";")[0] or "no content type"
+    could_not_find_out(
+        f"what answers at {port} is not this port of a hub: status {reply.status}, {what}; check the address"
+    )

@@ -1,94 +1,124 @@
-"""``appset-hub call``: asks a hub as Argo CD does."""
+"""``appset-hub call``: calls a hub as Argo CD does."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
+import msgspec
 
-from hub.cli.asking import ask, url_of
+from hub.cli.asking import Port, read, refusal, send
+from hub.cli.discovery import configuration, timeout_option, token_in, url_of
 from hub.cli.options import (
     config_option,
+    could_not_find_out,
     failed,
     json_option,
     parameters_option,
     parse_parameters,
-    settings_or_exit,
     wrong_use,
 )
 from hub.cli.printing import cell, print_json, print_table
-from hub.config.load import Source
 from hub.core.question import GETPARAMS
 
 if TYPE_CHECKING:
-    from hub.core.settings import ClientTokens
+    from hub.cli.discovery import Configured
+    from hub.config.file import Client
+
+_TIMEOUT_S = 60  # Longer than any deadline that suits Argo CD.
+_OK = 200
+
+
+class _Output(msgspec.Struct, frozen=True):
+    parameters: list[dict[str, Any]]
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """The body of a 200."""
+
+    output: _Output
 
 
 @click.command()
 @click.argument("name")
 @parameters_option
-@click.option("--route", default="", help="Ask this route, as a baseUrl with its name in the path does.")
+@click.option(
+    "--route", default="", metavar="NAME", help="Use this route, as a baseUrl with its name in the path does."
+)
+@click.option("--url", default="", help="The hub's baseUrl; default: listen.http of the configuration.")
 @config_option
-@click.option("--client", "client_name", default="", help="Whose token to use, if the configuration has several.")
-@click.option("--url", default="", help="The hub's baseUrl, instead of a configuration.")
-@click.option("--token-file", type=click.Path(path_type=Path), help="The token for --url.")
-@click.option("--ca-file", type=click.Path(path_type=Path), help="The CA of the hub's certificate, if it has one.")
+@click.option(
+    "--client", "client_name", default="", metavar="NAME", help="Use the token of this client of the configuration."
+)
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    help="File of the client's token; default: that of the configuration's first client, or none with --url.",
+)
+@click.option(
+    "--ca-file", type=click.Path(path_type=Path), help="CA bundle for the hub's certificate; default: the system's."
+)
+@timeout_option(_TIMEOUT_S)
 @json_option
 def call(  # noqa: PLR0913 - a command's options
     name: str,
     *,
     pairs: tuple[str, ...],
     route: str,
+    url: str,
     config_path: Path | None,
     client_name: str,
-    url: str,
     token_file: Path | None,
     ca_file: Path | None,
+    timeout_s: float,
     as_json: bool,
 ) -> None:
-    """Ask for the parameter sets of the ApplicationSet NAME, and print them."""
-    base_url, token = _target(config_path, client_name, url, token_file)
+    """Request the parameter sets of the ApplicationSet NAME, as Argo CD does, and print them."""
     parameters = parse_parameters(pairs)
     body = {"applicationSetName": name, "input": {"parameters": parameters} if parameters else {}}
-    path = f"/{route}{GETPARAMS}" if route else GETPARAMS
-    answer = ask(base_url.rstrip("/") + path, body=body, token=token, method="POST", ca_file=ca_file)
-    sets = _sets(answer)
+    token = token_in(token_file, "--token-file") if token_file is not None else ""
+    base_url, found = url, "--url"
+    if not url:
+        configured = configuration(config_path, "--url")
+        written = configured.written
+        base_url = url_of(written.listen.http, "listen.http", tls=written.tls.http is not None)
+        found, token = configured.found, token or _client_token(configured, client_name)
+    elif client_name:
+        wrong_use("--client needs a configuration; with --url use --token-file")
+    port = Port(url=base_url, found=found, timeout_s=timeout_s, ca_file=ca_file)
+    sets = _sets(port, f"/{quote(route, safe='')}{GETPARAMS}" if route else GETPARAMS, body, token)
     if as_json:
         print_json(sets)
     else:
         _print_sets(sets)
 
 
-def _target(config_path: Path | None, client_name: str, url: str, token_file: Path | None) -> tuple[str, str]:
-    if url:
-        if token_file is None:
-            return url, ""
-        try:
-            return url, token_file.read_text().strip()
-        except OSError as error:
-            wrong_use(f'cannot read "{token_file}": {error.strerror}')
-    if config_path is None:
-        wrong_use("needs --config FILE, or --url URL and --token-file FILE")
-    settings = settings_or_exit(Source(path=config_path))
-    client = _client(settings.clients, client_name)
-    return url_of(settings.listen.http, tls=settings.http_tls is not None), client.tokens[0]
+def _client_token(configured: Configured, name: str) -> str:
+    clients = configured.written.clients
+    if not clients and not name:
+        return ""
+    client = _client(clients, name)
+    return configured.token(client.tokens[0], f'tokens[0] of client "{client.name}"')
 
 
-def _client(clients: tuple[ClientTokens, ...], name: str) -> ClientTokens:
-    for one in clients:
-        if not name or one.client.name == name:
-            return one
-    wrong_use(f'the configuration has no client "{name}"')
-    return None
+def _client(clients: list[Client], name: str) -> Client:
+    found = next((one for one in clients if not name or one.name == name), None)
+    return found if found is not None else wrong_use(f'the configuration has no client "{name}"')
 
 
-def _sets(answer: Any) -> list[dict[str, Any]]:
-    try:
-        sets: list[dict[str, Any]] = answer["output"]["parameters"]
-    except (KeyError, TypeError):
-        failed("the answer is not one of a hub")
-    return sets
+def _sets(port: Port, path: str, body: dict[str, Any], token: str) -> list[dict[str, Any]]:
+    """The parameter sets; whatever else a hub says is its no, for Argo CD would get the same."""
+    reply = send(port, "POST", path, body=body, token=token)
+    if reply.status == _OK:
+        return read(reply, _Answer, port).output.parameters
+    said = refusal(reply)
+    if said is None:
+        could_not_find_out(
+            f"what answers at {port} is not a hub: status {reply.status}, {reply.kind or 'no content type'}"
+        )
+    return failed(f"{reply.status}: {said.message}")
 
 
 def _print_sets(sets: list[dict[str, Any]]) -> None:

@@ -2,156 +2,172 @@
 
 from __future__ import annotations
 
-import getpass
+import re
+import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import click
 
-from hub.cli.operating import Operator, find, operator_options
-from hub.cli.printing import print_json, print_table
+from hub.cli.discovery import operator_options
+from hub.cli.login import by_option
+from hub.cli.options import NO
+from hub.cli.printing import pairs, print_json, print_table, some
+from hub.core.guard import AuditEntry, HeldAnswer, History
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from hub.cli.discovery import Operator
+    from hub.core.guard import Change, Subject
 
-_SHOWN = 5
+_ARGO_CD_NAMESPACE = "argocd"
+
+# What Kubernetes allows. Other names are made up by callers, and must not reach a shell.
+_OBJECT_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 
 def _time(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _some(identities: list[str], total: int) -> str:
-    shown = ", ".join(identities[:_SHOWN])
-    return f"{shown}, …" if total > _SHOWN else shown
-
-
 @click.command()
+@click.option("--check", is_flag=True, help="Exit with 1 if anything is held.")
 @operator_options
-def held(config_path: Path | None, admin_url: str, admin_token_file: Path | None, *, as_json: bool) -> None:
-    """List the answers that the guard holds."""
-    found = find(config_path, admin_url, admin_token_file).get("/api/held")
+def held(hub: Operator, *, check: bool, as_json: bool) -> None:
+    """List the answers that the guard holds, with the input of each and the backends that gave it."""
+    found = hub.get("/api/held", list[HeldAnswer])
     if as_json:
         print_json(found)
-        return
-    print_table(
-        ("ID", "APPLICATION SET", "ROUTE", "MISSING", "SINCE (UTC)", "DECISION", "WHICH"),
-        [
-            (
-                one["id"],
-                one["subject"]["application_set_name"],
-                one["subject"]["route"],
-                f"{one['went']} of {one['before']}",
-                _time(one["since_s"]),
-                one["decision"] or "-",
-                _some(one["missing"], one["went"]),
-            )
-            for one in found
-        ],
-        empty="nothing is held",
+    else:
+        print_table(
+            ("ID", "APPLICATION SET", "ROUTE", "INPUT", "BACKENDS", "MISSING", "SINCE (UTC)", "DECISION", "WHICH"),
+            map(_held_row, found),
+            empty="nothing is held",
+        )
+    if check and found:
+        raise SystemExit(NO)
+
+
+def _held_row(one: HeldAnswer) -> tuple[str, ...]:
+    return (
+        one.id,
+        one.subject.application_set_name,
+        one.subject.route,
+        pairs(one.input or {}, "="),
+        pairs(one.members, " "),
+        f"{one.went} of {one.before}",
+        _time(one.since_s),
+        one.decision or "-",
+        some(one.missing, one.went),
     )
 
 
-def _decide(operator: Operator, action: str, held_id: str, by: str, *, as_json: bool) -> None:
-    found = operator.post(f"/api/held/{quote(held_id, safe='')}/{action}", {"by": by or getpass.getuser()})
+def _decide(hub: Operator, action: str, held_id: str, by: str) -> HeldAnswer:
+    return hub.post(f"/api/held/{quote(held_id, safe='')}/{action}", {"by": by}, HeldAnswer)
+
+
+@click.command()
+@click.argument("held_id", metavar="ID")
+@by_option
+@operator_options
+def accept(held_id: str, *, by: str, hub: Operator, as_json: bool) -> None:
+    """Let the held answer ID pass, once."""
+    found = _decide(hub, "accept", held_id, by)
     if as_json:
         print_json(found)
-    elif action == "accept":
-        click.echo(f"accepted: exactly this answer passes once; Argo CD then deletes what {found['went']} sets made")
+        return
+    name = found.subject.application_set_name
+    click.echo(f'accepted: this answer, with {found.sets} sets, passes once, at the next request for "{name}"')
+    click.echo(_difference(found))
+    click.echo("Argo CD retries within three minutes." + _how_to_refresh(found))
+
+
+def _difference(found: HeldAnswer) -> str:
+    """What the hub knows of the loss. Which Applications that concerns is decided by the ApplicationSet's template."""
+    news = "" if found.came is None else f", and {found.came} of its sets are new or changed"
+    return (
+        f"{found.went} of the {found.before} sets of the answer before are missing or changed in it{news}; which "
+        "Applications Argo CD deletes depends on the ApplicationSet's template and sync policy"
+    )
+
+
+def _how_to_refresh(found: HeldAnswer) -> str:
+    """The command that makes Argo CD call at once.
+
+    It reacts to a new value. Until a reconcile succeeds it keeps the annotation, so that an equal value is no change.
+    """
+    name = found.subject.application_set_name
+    namespace = found.subject.application_set_namespace or _ARGO_CD_NAMESPACE
+    if not _OBJECT_NAME.fullmatch(name) or not _OBJECT_NAME.fullmatch(namespace):
+        return ""
+    return (
+        " To make it retry now (-n is the namespace of the ApplicationSet), run:\n"
+        f"kubectl annotate applicationset {name} -n {namespace} "
+        f'argocd.argoproj.io/application-set-refresh="{found.id}-{int(time.time())}" --overwrite'
+    )
+
+
+@click.command()
+@click.argument("held_id", metavar="ID")
+@by_option
+@operator_options
+def reject(held_id: str, *, by: str, hub: Operator, as_json: bool) -> None:
+    """Keep the held answer ID held, even if its route would release it after a while."""
+    found = _decide(hub, "reject", held_id, by)
+    if as_json:
+        print_json(found)
     else:
-        click.echo("rejected: it stays held")
-
-
-_by_option = click.option(
-    "--by", default="", help="Who decides, for the audit log; the name of this login if left out."
-)
-
-
-@click.command()
-@click.argument("held_id", metavar="ID")
-@_by_option
-@operator_options
-def accept(  # noqa: PLR0913 - a command's options
-    held_id: str,
-    *,
-    by: str,
-    config_path: Path | None,
-    admin_url: str,
-    admin_token_file: Path | None,
-    as_json: bool,
-) -> None:
-    """Let the held answer ID through, once."""
-    _decide(find(config_path, admin_url, admin_token_file), "accept", held_id, by, as_json=as_json)
-
-
-@click.command()
-@click.argument("held_id", metavar="ID")
-@_by_option
-@operator_options
-def reject(  # noqa: PLR0913 - a command's options
-    held_id: str,
-    *,
-    by: str,
-    config_path: Path | None,
-    admin_url: str,
-    admin_token_file: Path | None,
-    as_json: bool,
-) -> None:
-    """Keep the held answer ID held, even where its route would release it in time."""
-    _decide(find(config_path, admin_url, admin_token_file), "reject", held_id, by, as_json=as_json)
+        click.echo("rejected: this answer stays held")
 
 
 @click.command()
 @operator_options
-def audit(config_path: Path | None, admin_url: str, admin_token_file: Path | None, *, as_json: bool) -> None:
-    """List who decided what about held answers."""
-    found = find(config_path, admin_url, admin_token_file).get("/api/audit")
+def audit(hub: Operator, *, as_json: bool) -> None:
+    """List who decided what: about held answers, and about backends to forget."""
+    found = hub.get("/api/audit", list[AuditEntry])
     if as_json:
         print_json(found)
         return
     print_table(
-        ("TIME (UTC)", "WHO", "ACTION", "ID", "APPLICATION SET", "MISSING"),
-        [
-            (
-                _time(one["at_s"]),
-                one["who"] or "-",
-                one["action"],
-                one["held_id"],
-                one["subject"]["application_set_name"],
-                f"{one['went']} of {one['before']}",
-            )
-            for one in found
-        ],
+        ("TIME (UTC)", "WHO", "ACTION", "WHAT", "DETAILS"),
+        [(_time(one.at_s), one.who or "-", one.action, *_decided(one)) for one in found],
         empty="nothing was decided yet",
     )
+
+
+def _decided(entry: AuditEntry) -> tuple[str, str]:
+    """What a decision was about, and its details."""
+    if entry.subject is None:
+        gone = ", ".join(entry.patterns)
+        return f"backend {entry.backend}", f"no longer claims {gone}" if gone else "there was nothing to forget"
+    subject = entry.subject
+    details = f"{entry.went} of {entry.before} sets missing or changed, input {subject.input_digest}"
+    return f"{entry.held_id} {subject.application_set_name} (route {subject.route})", details
 
 
 @click.command()
 @click.argument("name")
 @operator_options
-def history(
-    name: str, *, config_path: Path | None, admin_url: str, admin_token_file: Path | None, as_json: bool
-) -> None:
-    """Show what came and went in the answers for the ApplicationSet NAME."""
-    found = find(config_path, admin_url, admin_token_file).get(f"/api/history?{urlencode({'name': name})}")
+def history(name: str, *, hub: Operator, as_json: bool) -> None:
+    """Show which sets were added and removed in the answers for the ApplicationSet NAME."""
+    found = hub.get(f"/api/history?{urlencode({'name': name})}", list[History])
     if as_json:
         print_json(found)
         return
     print_table(
-        ("TIME (UTC)", "INPUT", "SETS", "CAME", "WENT", "MEMBERS", "HOW"),
-        [_change_row(one["subject"], change) for one in found for change in one["changes"]],
-        empty="the hub has given no answer for this ApplicationSet yet",
+        ("TIME (UTC)", "INPUT", "SETS", "ADDED", "REMOVED", "MEMBERS", "HOW"),
+        [_change_row(one.subject, change) for one in found for change in one.changes],
+        empty="the hub has not answered for this ApplicationSet yet",
     )
 
 
-def _change_row(subject: dict[str, Any], change: dict[str, Any]) -> tuple[str, ...]:
+def _change_row(subject: Subject, change: Change) -> tuple[str, ...]:
     return (
-        _time(change["at_s"]),
-        subject["input_digest"],
-        str(change["sets"]),
-        f"+{change['came']} {_some(change['came_shown'], change['came'])}".strip(),
-        f"-{change['went']} {_some(change['went_shown'], change['went'])}".strip(),
-        ", ".join(f"{backend} {count}" for backend, count in change["members"].items()),
-        change["how"],
+        _time(change.at_s),
+        subject.input_digest,
+        str(change.sets),
+        f"+{change.came} {some(change.came_shown, change.came)}".strip(),
+        f"-{change.went} {some(change.went_shown, change.went)}".strip(),
+        pairs(change.members, " "),
+        change.how,
     )

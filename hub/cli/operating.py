@@ -2,80 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import click
 import msgspec
+from click.core import ParameterSource
 
-from hub.cli.asking import ask, url_of
-from hub.cli.options import (
-    config_option,
-    failed,
-    json_option,
-    parameters_option,
-    parse_parameters,
-    settings_or_exit,
-    wrong_use,
-)
+from hub.cli.discovery import operator_options
+from hub.cli.login import by_option
+from hub.cli.options import failed, parameters_option, parse_parameters
 from hub.cli.printing import print_json, print_table
-from hub.config.load import Source
+from hub.service.overview import BackendView, ExplainView, InstanceView, RouteView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-class Operator(msgspec.Struct, frozen=True):
-    """Whom to ask, and with what token."""
-
-    url: str
-    token: str = ""
-
-    def get(self, path: str) -> Any:
-        """Read from the admin API."""
-        return ask(self.url + path, token=self.token)
-
-    def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """Change something."""
-        return ask(self.url + path, body=body, token=self.token, method="POST")
-
-
-def operator_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that find a running hub."""
-    command = click.option(
-        "--admin-token-file",
-        type=click.Path(path_type=Path),
-        envvar="HUB_ADMIN_TOKEN_FILE",
-        help="The admin token; without it, the configuration's first.",
-    )(command)
-    command = click.option("--admin", "admin_url", default="", envvar="HUB_ADMIN", help="The URL of its admin port.")(
-        command
-    )
-    return config_option(json_option(command))
-
-
-def find(config_path: Path | None, admin_url: str, token_file: Path | None) -> Operator:
-    """The hub that the options name."""
-    token = ""
-    if token_file is not None:
-        try:
-            token = token_file.read_text().strip()
-        except OSError as error:
-            wrong_use(f'cannot read "{token_file}": {error.strerror}')
-    if admin_url:
-        return Operator(admin_url.rstrip("/"), token)
-    if config_path is None:
-        wrong_use("needs --config FILE or --admin URL to find the hub")
-    settings = settings_or_exit(Source(path=config_path))
-    return Operator(url_of(settings.listen.admin), token or next(iter(settings.admin_tokens), ""))
+    from hub.cli.discovery import Operator
 
 
 @click.command()
 @operator_options
-def routes(config_path: Path | None, admin_url: str, admin_token_file: Path | None, *, as_json: bool) -> None:
+def routes(hub: Operator, *, as_json: bool) -> None:
     """List the configured routes, in the order in which they are tried."""
-    found = find(config_path, admin_url, admin_token_file).get("/api/routes")
+    found = hub.get("/api/routes", list[RouteView])
     if as_json:
         print_json(found)
         return
@@ -83,11 +31,11 @@ def routes(config_path: Path | None, admin_url: str, admin_token_file: Path | No
         ("ROUTE", "APPLICATION SETS", "BACKENDS", "COMBINE", "DEADLINE"),
         [
             (
-                one["name"],
-                ", ".join(one["application_sets"]) or "(by path only)",
-                ", ".join(one["backends"]),
-                one["combine"],
-                f"{one['deadline_s']:g} s",
+                one.name,
+                ", ".join(one.application_sets) or "(by path only)",
+                ", ".join(one.backends),
+                one.combine,
+                f"{one.deadline_s:g} s",
             )
             for one in found
         ],
@@ -98,88 +46,85 @@ def routes(config_path: Path | None, admin_url: str, admin_token_file: Path | No
 @click.command()
 @click.argument("name")
 @parameters_option
-@click.option("--route", default="", help="As a baseUrl with this route in its path.")
+@click.option("--route", default="", metavar="NAME", help="As a baseUrl with this route in its path.")
 @operator_options
-def explain(  # noqa: PLR0913 - a command's options
-    name: str,
-    *,
-    pairs: tuple[str, ...],
-    route: str,
-    config_path: Path | None,
-    admin_url: str,
-    admin_token_file: Path | None,
-    as_json: bool,
-) -> None:
-    """Say which backends answer for the ApplicationSet NAME, and why."""
+def explain(name: str, *, pairs: tuple[str, ...], route: str, hub: Operator, as_json: bool) -> None:
+    """Show which backends answer for the ApplicationSet NAME, and why. No backend is called."""
     query = {"name": name, "route": route, "parameters": msgspec.json.encode(parse_parameters(pairs)).decode()}
-    found = find(config_path, admin_url, admin_token_file).get(f"/api/explain?{urlencode(query)}")
+    found = hub.get(f"/api/explain?{urlencode(query)}", ExplainView)
     if as_json:
         print_json(found)
-        return
-    for step in found["steps"]:
-        click.echo(f"- {step}")
-    if found["refusal"]:
-        failed(found["refusal"])
-    click.echo(f"route {found['route']}: {found['combine']} of {', '.join(found['backends'])}")
-    if found["absent"]:
-        click.echo(f"not connected now: {', '.join(found['absent'])}")
+    else:
+        for step in found.steps:
+            click.echo(f"- {step}")
+    if found.refusal:
+        failed(found.refusal)
+    if not as_json:
+        click.echo(f"route {found.route}: {found.combine} of {', '.join(found.backends)}")
+        if found.absent:
+            click.echo(f"not connected now: {', '.join(found.absent)}")
 
 
 @click.group(invoke_without_command=True)
 @operator_options
 @click.pass_context
-def backends(
-    context: click.Context, config_path: Path | None, admin_url: str, admin_token_file: Path | None, *, as_json: bool
-) -> None:
-    """List the backends, or make the hub forget what one claimed."""
+def backends(context: click.Context, *, hub: Operator, as_json: bool) -> None:
+    """List the backends, or make the hub forget what one has claimed."""
     if context.invoked_subcommand is None:
-        _show_backends(find(config_path, admin_url, admin_token_file), as_json=as_json)
+        _show_backends(hub, as_json=as_json)
+        return
+    # They would be ignored, and the subcommand would go to another hub than the one that they name.
+    for parameter in context.params:
+        if context.get_parameter_source(parameter) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"write the options after {context.invoked_subcommand}", context)
 
 
 @backends.command(name="list")
 @operator_options
-def list_backends(config_path: Path | None, admin_url: str, admin_token_file: Path | None, *, as_json: bool) -> None:
-    """List the backends that the configuration knows, and their instances."""
-    _show_backends(find(config_path, admin_url, admin_token_file), as_json=as_json)
+def list_backends(hub: Operator, *, as_json: bool) -> None:
+    """List the configured backends and their instances."""
+    _show_backends(hub, as_json=as_json)
 
 
-def _show_backends(operator: Operator, *, as_json: bool) -> None:
-    found = operator.get("/api/backends")
+def _show_backends(hub: Operator, *, as_json: bool) -> None:
+    found = hub.get("/api/backends", list[BackendView])
     if as_json:
         print_json(found)
         return
     print_table(
         ("BACKEND", "STATE", "CLAIMS", "KIND", "INSTANCE", "IN FLIGHT"),
-        [
-            (
-                backend["name"],
-                one.get("state", backend["state"]),
-                ", ".join(backend["claimed"]) or "-",
-                one["kind"],
-                one["instance"],
-                str(one["in_flight"]),
-            )
-            for backend in found
-            for one in backend["instances"] or [{"kind": "-", "instance": "-", "in_flight": 0}]
-        ],
+        [(backend.name, *_instance_cells(backend, one)) for backend in found for one in backend.instances or (None,)],
         empty="no backends are configured",
     )
 
 
+def _instance_cells(backend: BackendView, one: InstanceView | None) -> tuple[str, ...]:
+    claims = ", ".join(backend.claimed) or "-"
+    if one is None:
+        return backend.state, claims, "-", "-", "0"
+    return one.state, claims, one.kind, one.instance, str(one.in_flight)
+
+
+class _Forgotten(msgspec.Struct, frozen=True):
+    """What the hub forgot."""
+
+    backend: str
+    forgotten: tuple[str, ...]
+
+
 @backends.command()
 @click.argument("name")
+@by_option
 @operator_options
-def forget(
-    name: str, *, config_path: Path | None, admin_url: str, admin_token_file: Path | None, as_json: bool
-) -> None:
-    """Forget what the backend NAME claimed, so that its sets are no longer waited for.
+def forget(name: str, *, by: str, hub: Operator, as_json: bool) -> None:
+    """Forget what the backend NAME has claimed, so that the hub no longer waits for its sets.
 
     Argo CD then deletes the Applications that came from it alone. What its connected instances claim stays.
     """
-    found = find(config_path, admin_url, admin_token_file).post(f"/api/backends/{quote(name, safe='')}/forget")
+    found = hub.post(f"/api/backends/{quote(name, safe='')}/forget", {"by": by}, _Forgotten)
     if as_json:
         print_json(found)
-    elif found["forgotten"]:
-        click.echo(f"forgotten: {', '.join(found['forgotten'])}")
+    elif found.forgotten:
+        click.echo(f"forgotten: {', '.join(found.forgotten)}")
     else:
         click.echo("there was nothing to forget")

@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+NO = 1
 WRONG_USE = 2
+UNKNOWN = 3
 
 config_option = click.option(
     "--config",
     "config_path",
     type=click.Path(path_type=Path, dir_okay=False),
     envvar="HUB_CONFIG",
+    show_envvar=True,
     help="The hub's configuration, hub.yaml.",
 )
 
@@ -88,7 +91,7 @@ def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
         if key.endswith(":"):
             try:
                 parameters[key[:-1]] = msgspec.json.decode(value)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, RecursionError):
                 wrong_use(f'the value in "{pair}" is not JSON')
         else:
             parameters[key] = value
@@ -109,4 +112,10 @@ def wrong_use(message: str) -> NoReturn:
 def failed(message: str) -> NoReturn:
     """End the command, because the hub said no."""
     click.echo(f"error: {message}", err=True)
-    raise SystemExit(1)
+    raise SystemExit(NO)
+
+
+def could_not_find_out(message: str) -> NoReturn:
+    """End the command without a yes or a no: the hub cannot be reached, or something else answered."""
+    click.echo(f"error: {message}", err=True)
+    raise SystemExit(UNKNOWN)

@@ -14,9 +14,7 @@ from hub.rpc.options import choose_engine
 if TYPE_CHECKING:
     from pathlib import Path
 
-_DEV_WARNING = (
-    "--dev: anybody on this machine may call this hub and register any backend. Never use it but on a laptop."
-)
+_DEV_WARNING = "--dev: any program on this machine may call this hub and register any backend. Use it on a laptop only."
 
 
 @click.command()

@@ -13,6 +13,8 @@
     ├── NotFound            404
     │   ├── UnknownPath
     │   ├── UnknownRoute
+    │   ├── UnknownBackend
+    │   ├── NotHeld
     │   └── NobodyServes
     ├── MethodNotAllowed    405
     ├── AnswerHeld          409
@@ -110,6 +112,18 @@ class UnknownRoute(NotFound):
     """The path names a route that is not configured."""
 
     reason = "unknown_route"
+
+
+class UnknownBackend(NotFound):
+    """The command names a backend that is not configured."""
+
+    reason = "unknown_backend"
+
+
+class NotHeld(NotFound):
+    """The command names an answer that is not held, or no longer."""
+
+    reason = "not_held"
 
 
 class NobodyServes(NotFound):

@@ -149,10 +149,11 @@ class RegistrationRefused(Event, frozen=True, kw_only=True):
 
 
 class BackendForgotten(Event, frozen=True, kw_only=True):
-    """An operator took a backend's lasting claim away."""
+    """An operator took a backend's lasting claim away. ``who`` is empty if the caller did not say."""
 
     backend: str
     patterns: tuple[str, ...]
+    who: str
 
 
 class StoreTrouble(Event, frozen=True, kw_only=True):

@@ -7,17 +7,20 @@ than what it no longer says.
 from __future__ import annotations
 
 from hashlib import blake2b
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 Mode = Literal["enforce", "observe", "off"]
 
 MAX_IDENTITY_CHARS = 64
 MAX_SHOWN_IDENTITIES = 20  # In one entry of the history; the counts are always whole.
+MAX_WHO_CHARS = 128  # The name of the person who decides.
+MAX_SHOWN_INPUTS = 20  # Of one question; a shown key or value has at most MAX_IDENTITY_CHARS.
 
 _DIGEST_BYTES = 8
 
@@ -70,6 +73,16 @@ def _short(text: str) -> str:
     return f"{text[: MAX_IDENTITY_CHARS - 2 * _DIGEST_BYTES - 1]}…{digest}"
 
 
+def shown_input(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """An input for people: a text as it is, any other value as JSON, and all of it shortened."""
+    shown = islice(parameters.items(), MAX_SHOWN_INPUTS)
+    return {_cut(key): _cut(value if type(value) is str else _text(value)) for key, value in shown}
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_IDENTITY_CHARS else f"{text[: MAX_IDENTITY_CHARS - 1]}…"
+
+
 def judge(before: Iterable[str], after: Iterable[str], policy: GuardPolicy) -> Verdict:
     """Compare an answer's identities with those of the last accepted one."""
     old, new = frozenset(before), frozenset(after)
@@ -115,7 +128,9 @@ class HeldAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """An answer that is held. ``since_s``: equal answers have been given since then (Unix seconds).
 
     ``decision`` is an operator's: ``accepted`` lets exactly this answer through once, ``rejected`` keeps it held even
-    where the route would release it in time.
+    where the route would release it in time. ``came`` counts the sets that the previous answer did not have, ``input``
+    is for people and shortened, ``members`` goes from a backend to its number of sets. Records of older hubs lack these
+    three.
     """
 
     id: str
@@ -126,6 +141,9 @@ class HeldAnswer(msgspec.Struct, frozen=True, kw_only=True):
     sets: int
     missing: tuple[str, ...]
     since_s: float
+    came: int | None = None
+    input: dict[str, str] | None = None
+    members: dict[str, int] = {}
     decision: Literal["", "accepted", "rejected"] = ""
     decided_by: str = ""
 
@@ -151,12 +169,18 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """Who decided what of a held answer, and when (Unix seconds)."""
+    """Who decided what, and when (Unix seconds).
+
+    For a held answer, ``held_id``, ``subject``, ``went`` and ``before`` say which one. ``forget`` removed ``patterns``
+    from the claim of ``backend``.
+    """
 
     at_s: float
     who: str
-    action: Literal["accept", "reject", "release", "passed"]
-    held_id: str
-    subject: Subject
-    went: int
-    before: int
+    action: Literal["accept", "reject", "release", "passed", "forget"]
+    held_id: str = ""
+    subject: Subject | None = None
+    went: int = 0
+    before: int = 0
+    backend: str = ""
+    patterns: tuple[str, ...] = ()

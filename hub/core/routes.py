@@ -5,6 +5,7 @@ In this order: the route that the path names, the configured routes, the claims 
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -186,7 +187,9 @@ class RouteTable:
     def _from_claims(self, name: str) -> Route | HubError:
         claims = self._claims_on(name)
         if not claims:
-            return NobodyServes(f'no route and no backend serves "{name}"; see "appset-hub explain {name}"')
+            return NobodyServes(
+                f'no route and no backend serves "{name}"; to see why, run: appset-hub explain {quote(name)}'
+            )
         if len(claims) > 1 and not all(claim.lasting for claim in claims):
             backends = ", ".join(f'"{claim.backend}"' for claim in claims)
             return StoreNeeded(

@@ -15,9 +15,22 @@ import msgspec
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
-from hub.core.errors import HubError, InternalError, InvalidRequest, MethodNotAllowed, NotAllowed, UnknownPath
+from hub.core.errors import (
+    BodyTooLarge,
+    HubError,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotAllowed,
+    NotHeld,
+    TokenMissing,
+    TokenWrong,
+    UnknownBackend,
+    UnknownPath,
+)
 from hub.core.events import InternalFault
-from hub.core.tokens import authenticate
+from hub.core.guard import MAX_WHO_CHARS
+from hub.core.tokens import bearer
 from hub.http import reply
 from hub.service.guard import NoSuchHeldAnswer
 
@@ -37,12 +50,29 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _encode = msgspec.json.Encoder().encode
 
+_NEEDS_ADMIN = (
+    "changing the hub's state needs an admin token: name its file with --admin-token-file or HUB_ADMIN_TOKEN_FILE, "
+    "or send it as a bearer token"
+)
+_NOT_ADMIN = (
+    "wrong admin token: it matches none of admin.tokens in the hub's configuration; check the file that "
+    "--admin-token-file, HUB_ADMIN_TOKEN_FILE or your hub.yaml names. Tokens of clients and backends do not count here"
+)
+_NOT_LOCAL = (
+    "without admin.tokens in the hub's configuration, only callers on the hub's own machine may change its state; run "
+    "the command there, or configure an admin token"
+)
+_NO_SUCH_PATH = (
+    "no such path: this is the hub's admin port, with /metrics, /livez, /readyz, /healthz and /api; Argo CD's baseUrl "
+    "needs the HTTP port (listen.http)"
+)
+
 
 class Forgetting(Protocol):
     """Takes away what a backend claimed."""
 
-    async def forget(self, backend: str) -> tuple[str, ...]:
-        """Forget; returns the patterns that went."""
+    async def forget(self, backend: str, who: str) -> tuple[str, ...]:
+        """Forget, and write down who said so; returns the patterns that went."""
         ...
 
 
@@ -77,7 +107,7 @@ class DecidingAndRemembering(Deciding, Remembering, Protocol):
 class Decision(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a decision: who takes it."""
 
-    by: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    by: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_WHO_CHARS)]
 
 
 class Notices(Protocol):
@@ -157,10 +187,12 @@ class Admin:
             return _refused(error, self._request_ids.next())
         except web.HTTPMethodNotAllowed as error:
             allow = ", ".join(sorted(error.allowed_methods))
-            not_allowed = MethodNotAllowed("this path does not take this method")
+            not_allowed = MethodNotAllowed(f"this path of the admin port takes {allow} only")
             return _refused(not_allowed, self._request_ids.next(), allow=allow)
+        except web.HTTPRequestEntityTooLarge:
+            return _refused(BodyTooLarge("the request's body is too large"), self._request_ids.next())
         except web.HTTPException:
-            return _refused(UnknownPath("there is no such path on the admin port"), self._request_ids.next())
+            return _refused(UnknownPath(_NO_SUCH_PATH), self._request_ids.next())
         except Exception:  # noqa: BLE001 - whatever went wrong, the operator reads JSON, and the log says the rest.
             request_id = self._request_ids.next()
             self._events.emit(InternalFault(where="admin", request_id=request_id, traceback=traceback.format_exc()))
@@ -168,7 +200,8 @@ class Admin:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.method not in ("GET", "HEAD"):
+        # A path that does not exist is a 404 with or without a token: it may be a call that was meant for another port.
+        if request.method not in ("GET", "HEAD") and request.match_info.http_exception is None:
             self._check_operator(request)
         return await handler(request)
 
@@ -176,9 +209,17 @@ class Admin:
         if "Origin" in request.headers:
             raise NotAllowed("a web page may not change the hub's state")
         if self._tokens:
-            authenticate(self._tokens, request.headers.get("Authorization"))
+            self._check_token(request.headers.get("Authorization"))
         elif request.remote is None or not ip_address(request.remote).is_loopback:
-            raise NotAllowed("without admin tokens in the configuration, only callers on the hub's own machine may")
+            raise NotAllowed(_NOT_LOCAL)
+
+    def _check_token(self, header: str | None) -> None:
+        try:
+            token = bearer(header)
+        except TokenMissing as error:
+            raise TokenMissing(_NEEDS_ADMIN) from error
+        if self._tokens.holder(token) is None:
+            raise TokenWrong(_NOT_ADMIN)
 
     async def _get_metrics(self, request: web.Request) -> web.Response:
         encoder, content_type = choose_encoder(request.headers.get("Accept", ""))
@@ -212,8 +253,9 @@ class Admin:
     async def _forget(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         if name not in {backend.name for backend in self._overview.backends()}:
-            raise UnknownPath("the hub's configuration has no such backend")
-        return _shown({"backend": name, "forgotten": await self._membership.forget(name)})
+            raise UnknownBackend("no such backend in the hub's configuration; see: appset-hub backends list")
+        who = await _who(request) if request.can_read_body else ""
+        return _shown({"backend": name, "forgotten": await self._membership.forget(name, who)})
 
     async def _get_held(self, _: web.Request) -> web.Response:
         return _shown(self._guarded.held())
@@ -231,14 +273,20 @@ class Admin:
         return await self._decide(request, "rejected")
 
     async def _decide(self, request: web.Request, decision: Literal["accepted", "rejected"]) -> web.Response:
+        who = await _who(request)
         try:
-            by = msgspec.json.decode(await request.read(), type=Decision).by
-        except msgspec.DecodeError as error:
-            raise InvalidRequest('the body must be {"by": "who decides"}') from error
-        try:
-            return _shown(await self._guarded.decide(request.match_info["id"], decision, by))
+            return _shown(await self._guarded.decide(request.match_info["id"], decision, who))
         except NoSuchHeldAnswer as error:
-            raise UnknownPath("nothing is held under this id, or no longer") from error
+            raise NotHeld("no answer is held under this id, or it no longer is; see: appset-hub held") from error
+
+
+async def _who(request: web.Request) -> str:
+    try:
+        return msgspec.json.decode(await request.read(), type=Decision).by
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise InvalidRequest(
+            f'the body must be {{"by": "NAME"}}, the name of who decides, at most {MAX_WHO_CHARS} characters'
+        ) from error
 
 
 def _name(request: web.Request) -> str:

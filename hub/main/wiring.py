@@ -21,6 +21,7 @@ from hub.core.directory import Directory, Grant
 from hub.core.events import HubStarted
 from hub.core.tokens import TokenRing
 from hub.http.admin import Admin, Readiness
+from hub.http.admin_site import AdminSite
 from hub.http.admission import Admission
 from hub.http.app import App
 from hub.http.auth import Authentication
@@ -34,6 +35,7 @@ from hub.rpc.register import Registry
 from hub.rpc.server import CannotListen, RpcServer, ServerTls
 from hub.schema import JsonSchemas
 from hub.service.ask import Asker
+from hub.service.audit import AuditLog
 from hub.service.execute import Execute
 from hub.service.guard import Guard
 from hub.service.inputs import Inputs
@@ -127,7 +129,8 @@ class Hub:
         timekeeper = Timekeeper()
         asker = Asker(pool=self._pool, events=self.telemetry, clock=clock, timekeeper=timekeeper, limits=limits.answer)
         schemas = JsonSchemas()
-        self._guard = Guard(store, self.telemetry, time.time)
+        audit = AuditLog(store, time.time)
+        self._guard = Guard(store, self.telemetry, time.time, audit)
         await self._guard.open()
         self._execute = Execute(
             routing=self._routing,
@@ -153,6 +156,7 @@ class Hub:
             schemas=schemas,
             events=self.telemetry,
             clock=clock,
+            audit=audit,
             limits=MembershipLimits(
                 lease_s=limits.lease_s,
                 default_in_flight=limits.default_backend_in_flight,
@@ -242,7 +246,7 @@ class Hub:
         await runner.setup()
         address = self._settings.listen.admin
         with _listening(address):
-            await web.TCPSite(runner, address.host or None, address.port).start()
+            await AdminSite(runner, address.host, address.port, self._request_ids).start()
         self.admin_port = runner.addresses[0][1]
 
     def apply(self, settings: Settings) -> tuple[str, ...]:

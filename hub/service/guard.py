@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hub.core.combine import Answer
     from hub.core.question import Question
     from hub.core.routes import Route
+    from hub.service.audit import AuditLog
     from hub.service.ports import Events, Store, WallClock
 
 MAX_CHANGES = 20  # In the history of one question.
@@ -34,8 +35,8 @@ _encode = msgspec.json.Encoder().encode
 _decode_baseline = msgspec.json.Decoder(core.Baseline).decode
 _decode_change = msgspec.json.Decoder(core.BaselineChange).decode
 _decode_held = msgspec.json.Decoder(core.HeldAnswer).decode
+_decode_input = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_history = msgspec.json.Decoder(core.History).decode
-_decode_audit = msgspec.json.Decoder(core.AuditEntry).decode
 
 
 class NoSuchHeldAnswer(Exception):
@@ -53,14 +54,14 @@ class _Known(msgspec.Struct, frozen=True, kw_only=True):
 class Guard:
     """Reviews answers before they leave, one question at a time, and lets operators decide about those it holds."""
 
-    def __init__(self, store: Store, events: Events, clock: WallClock) -> None:
+    def __init__(self, store: Store, events: Events, clock: WallClock, audit: AuditLog) -> None:
         self._store = store
         self._events = events
         self._clock = clock
         self._held: dict[str, core.HeldAnswer] = {}
         self._questions = _Questions(_MAX_CACHED_IDENTITIES)
         self._reviews: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._audited = 0
+        self._audit = audit
 
     async def open(self) -> None:
         """Read what is held from before this process started."""
@@ -141,6 +142,9 @@ class Guard:
             sets=answer.count,
             missing=verdict.went[: core.MAX_SHOWN_IDENTITIES],
             since_s=self._clock(),
+            came=len(verdict.came),
+            input=core.shown_input(_decode_input(question.input_json)),
+            members=answer.members,
         )
         await self._store.apply([Change(kind=records.HELD, key=key, value=_encode(held))])
         self._held[key] = held
@@ -167,7 +171,7 @@ class Guard:
         if held is not None:
             changes.append(Change(kind=records.HELD, key=key, value=None))
             if how:
-                changes.append(self._audit(held, "passed" if how == "accepted" else "release", held.decided_by))
+                changes.append(self._audit.decided(held, "passed" if how == "accepted" else "release", held.decided_by))
         await self._store.apply(changes)
         self._held.pop(key, None)
         if known is not None:
@@ -233,31 +237,15 @@ class Guard:
             if key not in self._held or self._held[key].id != held_id:
                 raise NoSuchHeldAnswer(held_id)
             held = msgspec.structs.replace(self._held[key], decision=decision, decided_by=who)
-            entry = self._audit(held, "accept" if decision == "accepted" else "reject", who)
+            entry = self._audit.decided(held, "accept" if decision == "accepted" else "reject", who)
             await self._store.apply([Change(kind=records.HELD, key=key, value=_encode(held)), entry])
             self._held[key] = held
         self._events.emit(HeldDecided(held_id=held_id, decision=decision, who=who))
         return held
 
-    def _audit(
-        self, held: core.HeldAnswer, action: Literal["accept", "reject", "release", "passed"], who: str
-    ) -> Change:
-        now_s = self._clock()
-        self._audited += 1
-        entry = core.AuditEntry(
-            at_s=now_s,
-            who=who,
-            action=action,
-            held_id=held.id,
-            subject=held.subject,
-            went=held.went,
-            before=held.before,
-        )
-        return Change(kind=records.AUDIT, key=f"{now_s:017.6f}-{self._audited}", value=_encode(entry))
-
     async def audit(self) -> list[core.AuditEntry]:
         """Who decided what, oldest first."""
-        return [_decode_audit(value) for value in (await self._store.load(records.AUDIT)).values()]
+        return await self._audit.entries()
 
     async def history(self, application_set_name: str) -> list[core.History]:
         """The last changes of all questions of an ApplicationSet."""
@@ -273,7 +261,7 @@ def _message(route: str, held: core.HeldAnswer) -> str:
     missing = f'route "{route}": {held.went} of {held.before} parameter sets are missing from the answer'
     if held.decision == "rejected":
         return f"{missing}; an operator rejected it ({held.id}), and nothing was changed"
-    return f'{missing}; nothing was changed. If they are meant to go: "appset-hub accept {held.id}"'
+    return f"{missing}; nothing was changed. If this is intended, run: appset-hub accept {held.id}"
 
 
 def _moved(

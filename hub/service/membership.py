@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from hub.core.directory import Kind
+    from hub.service.audit import AuditLog
     from hub.service.pool import Pool
     from hub.service.ports import Clock, Dialler, Events, Link, Schemas, Store
     from hub.service.routing import Routing
@@ -60,6 +61,7 @@ class Membership:
         schemas: Schemas,
         events: Events,
         clock: Clock,
+        audit: AuditLog,
         limits: MembershipLimits,
     ) -> None:
         self._directory = directory
@@ -70,6 +72,7 @@ class Membership:
         self._schemas = schemas
         self._events = events
         self._clock = clock
+        self._audit = audit
         self._limits = limits
         self._claiming = asyncio.Lock()
         self._closing = False
@@ -140,8 +143,10 @@ class Membership:
             if instance.kind != "attached" and instance.info.name in backends:
                 self._dial(instance.info, instance.address, instance.kind, instance.expires_s)
 
-    async def forget(self, backend: str) -> tuple[str, ...]:
-        """Take away what a backend claimed in the past; what its present instances claim stays. Returns what went.
+    async def forget(self, backend: str, who: str) -> tuple[str, ...]:
+        """Take away what a backend claimed in the past, and write down who said so; returns what went.
+
+        What its present instances claim stays.
 
         Raises:
             StoreFailed: it could not be written; nothing changed.
@@ -149,9 +154,9 @@ class Membership:
         async with self._claiming:
             before = self._directory.registered_claim(backend)
             after = self._directory.current_claim(backend)
-            await self._save(backend, after)
             gone = tuple(pattern for pattern in before if pattern not in after)
-        self._events.emit(BackendForgotten(backend=backend, patterns=gone))
+            await self._save(backend, after, self._audit.forgotten(backend, gone, who))
+        self._events.emit(BackendForgotten(backend=backend, patterns=gone, who=who))
         return gone
 
     async def expire(self) -> None:
@@ -191,9 +196,9 @@ class Membership:
         if len(self._directory.widened_claim(info)) > MAX_PATTERNS:
             raise TooMany(f'backend "{info.name}" has claimed more than {MAX_PATTERNS} patterns; forget it first')
 
-    async def _save(self, backend: str, patterns: tuple[str, ...]) -> None:
+    async def _save(self, backend: str, patterns: tuple[str, ...], *others: Change) -> None:
         value = msgspec.json.encode(patterns) if patterns else None
-        await self._store.apply([Change(kind=CLAIMS, key=backend, value=value)])
+        await self._store.apply([Change(kind=CLAIMS, key=backend, value=value), *others])
         self._directory.set_claim(backend, patterns)
         self._routing.claims_changed()
 

@@ -133,8 +133,8 @@ class Pool:
             )
         if turn.claimed_name is not None and self._directory.present(turn.backend, None):
             return BackendAbsent(
-                f'no instance of backend "{turn.backend}" claims this ApplicationSet any more; if that is meant, an '
-                f'operator can say so: "appset-hub backends forget {turn.backend}"'
+                f'no instance of backend "{turn.backend}" claims this ApplicationSet any more. If this is intended, '
+                f"run: appset-hub backends forget {turn.backend}"
             )
         return BackendAbsent(
             f'backend "{turn.backend}" is not connected; nothing changes until it is back'

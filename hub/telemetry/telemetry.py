@@ -172,7 +172,7 @@ class Telemetry:
         self._log.warning("registration_refused", backend=backend, code=event.code, detail=event.detail)
 
     def _backend_forgotten(self, event: ev.BackendForgotten) -> None:
-        self._log.warning("backend_forgotten", backend=event.backend, patterns=event.patterns)
+        self._log.warning("backend_forgotten", backend=event.backend, patterns=event.patterns, who=event.who)
 
     def _store_trouble(self, event: ev.StoreTrouble) -> None:
         self._metrics.store_troubles.inc()

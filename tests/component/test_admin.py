@@ -2,85 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import aiohttp
 import pytest
-from aiohttp import web
-from prometheus_client import CollectorRegistry
 
-from hub.core.answer import Notice
-from hub.core.events import AnswerNoticed, InternalFault
-from hub.core.tokens import TokenRing
-from hub.http.admin import Admin, Readiness
-from hub.http.getparams import RequestIds
-from hub.telemetry.metrics import Metrics
+from hub.core.events import InternalFault
+from hub.http.admin import Readiness
+from tests.support.admin import ADMIN, admin_port
 from tests.support.fakes import FakeLink, Says, sets
 from tests.support.service import Service, guarded_by_default, route
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-KEY = b"k" * 32
-NO_TOKENS: TokenRing[str] = TokenRing((), KEY)
-ADMIN = TokenRing([("admin-token", "admin")], KEY)
-
-
-class Kept:
-    """Notices, as telemetry keeps them."""
-
-    notices = (
-        AnswerNoticed(
-            backend="images", route="r", application_set_name="fb-1", notice=Notice(kind="null_value", text="t")
-        ),
-    )
-
-
-class Port:
-    """The running admin port."""
-
-    def __init__(self, service: Service, session: aiohttp.ClientSession, admin: Admin, readiness: Readiness) -> None:
-        self.service = service
-        self.session = session
-        self.admin = admin
-        self.readiness = readiness
-
-    async def get(self, path: str) -> tuple[int, Any]:
-        return await self.call("GET", path)
-
-    async def call(self, method: str, path: str, **more: Any) -> tuple[int, Any]:
-        async with self.session.request(method, path, **more) as response:
-            text = await response.text()
-            assert response.headers["Content-Type"].startswith("application/json")
-            return response.status, json.loads(text) if text else None
-
-
-@asynccontextmanager
-async def admin_port(service: Service, tokens: TokenRing[str] = NO_TOKENS) -> AsyncIterator[Port]:
-    registry, readiness = CollectorRegistry(), Readiness()
-    Metrics(registry, "1.2.3")
-    readiness.missing = ()
-    admin = Admin(
-        overview=service.overview,
-        membership=service.membership,
-        guard=service.guard,
-        notices=Kept(),
-        metrics=registry,
-        readiness=readiness,
-        tokens=tokens,
-        request_ids=RequestIds("admin"),
-        events=service.events,
-    )
-    runner = web.AppRunner(admin.app(), access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as session:
-            yield Port(service, session, admin, readiness)
-    finally:
-        await runner.cleanup()
 
 
 async def test_probes_say_whether_the_hub_lives_and_what_it_waits_for() -> None:
@@ -135,7 +68,8 @@ async def test_an_operator_sees_the_hub_as_lists_of_objects() -> None:
         ("GET", "/api/v1/getparams.execute", 404, "unknown_path"),
         ("POST", "/metrics", 405, "method_not_allowed"),
         ("GET", "/api/backends/images/forget", 405, "method_not_allowed"),
-        ("POST", "/api/backends/strangers/forget", 404, "unknown_path"),
+        ("POST", "/api/backends/strangers/forget", 404, "unknown_backend"),
+        ("POST", "/api/held/deadbeef/nothing", 404, "unknown_path"),
         ("POST", "/api/held/deadbeef/accept", 400, "invalid_request"),
     ],
 )
@@ -144,6 +78,78 @@ async def test_what_is_wrong_is_said_in_json(method: str, path: str, status: int
         found, body = await port.call(method, path)
         assert (found, body["error"]) == (status, reason)
         assert body["message"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"nonsense\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n",
+        b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n",
+    ],
+    ids=["no HTTP", "a TLS handshake", "a line that is too long"],
+)
+async def test_what_is_not_http_is_refused_in_json_too(data: bytes) -> None:
+    async with admin_port(Service()) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port.number)
+        writer.write(data)
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        assert head.partition(b" ")[2].startswith(b"400 ")
+        assert b"X-Request-Id: admin-" in head
+        assert b"Content-Type: application/json\r\n" in head
+        assert json.loads(body)["error"] == "invalid_request"
+        assert "admin port, without TLS" in json.loads(body)["message"]
+
+
+async def test_a_body_that_is_too_large_is_a_413() -> None:
+    async with admin_port(Service()) as port:
+        status, body = await port.call("POST", "/api/held/deadbeef/accept", data=io.BytesIO(b"x" * 2_000_000))
+        assert (status, body["error"]) == (413, "body_too_large")
+
+
+async def test_an_argo_cd_that_calls_the_admin_port_reads_which_port_it_needs() -> None:
+    async with admin_port(Service(), ADMIN) as port:
+        status, body = await port.call("POST", "/api/v1/getparams.execute", data=b"{}")
+        assert (status, body["error"]) == (404, "unknown_path")
+        assert "baseUrl needs the HTTP port" in body["message"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason", "words"),
+    [
+        ({}, "token_missing", "--admin-token-file"),
+        ({"Authorization": "Bearer wrong"}, "token_wrong", "none of admin.tokens"),
+        ({"Authorization": "Bearer $plugin.token"}, "token_wrong", "none of admin.tokens"),
+    ],
+    ids=["no token", "a wrong token", "a reference"],
+)
+async def test_a_refused_operator_reads_about_admin_tokens_and_not_about_argo_cd(
+    headers: dict[str, str], reason: str, words: str
+) -> None:
+    async with admin_port(Service(), ADMIN) as port:
+        status, body = await port.call("POST", "/api/held/deadbeef/accept", data=b'{"by":"ada"}', headers=headers)
+        assert (status, body["error"]) == (403, reason)
+        assert words in body["message"]
+        assert "ConfigMap" not in body["message"]
+
+
+async def test_a_backend_that_is_forgotten_is_in_the_audit_log() -> None:
+    async with admin_port(Service(claims={"images": ("fb-*", "pr-*")})) as port:
+        assert (await port.call("POST", "/api/backends/images/forget", data=b'{"by":"ada"}'))[0] == 200
+        _, (entry,) = await port.get("/api/audit")
+        assert (entry["action"], entry["who"], entry["backend"]) == ("forget", "ada", "images")
+        assert entry["patterns"] == ["fb-*", "pr-*"]
+        assert (await port.call("POST", "/api/backends/images/forget", data=b'{"who":"ada"}'))[0] == 400
+
+
+async def test_what_cannot_be_written_is_not_forgotten_and_not_in_the_audit_log() -> None:
+    service = Service(claims={"images": ("fb-*",)})
+    async with admin_port(service) as port:
+        service.store.failing = True
+        assert (await port.call("POST", "/api/backends/images/forget", data=b'{"by":"ada"}'))[0] == 503
+        assert service.directory.registered_claim("images") == ("fb-*",)
+        assert await port.get("/api/audit") == (200, [])
 
 
 async def test_a_405_says_what_is_allowed() -> None:

@@ -12,7 +12,7 @@ from hub.core.directory import MAX_PATTERNS, BackendInfo, Grant
 from hub.core.errors import NobodyServes, StoreFailed, StoreNeeded
 from hub.core.events import BackendForgotten, InstanceJoined, InstanceLeft
 from hub.core.registration import Malformed, NotGranted, NotNow, RegistrationError, TooMany
-from hub.service.membership import stored_claims
+from hub.service.membership import CLAIMS, stored_claims
 from tests.support.fakes import FakeLink, FakeStore, Gate
 from tests.support.service import GRANTS, Service, info, route
 from tests.support.virtual import all_has_run, on_virtual_time
@@ -21,7 +21,7 @@ ADDRESS = "a.images.svc:50051"
 
 
 def claims(hub: Service) -> dict[str, Any]:
-    return {key: msgspec.json.decode(value) for (_, key), value in hub.store.values.items()}
+    return {key: msgspec.json.decode(value) for (kind, key), value in hub.store.values.items() if kind == CLAIMS}
 
 
 @on_virtual_time
@@ -85,12 +85,12 @@ async def test_forgetting_takes_away_the_past_and_keeps_the_present() -> None:
     hub = Service(claims={"images": ("old-*", "fb-*")})
     hub.routing.claims_changed()
     await hub.attach(FakeLink("one"), "images", "fb-*")
-    assert await hub.membership.forget("images") == ("old-*",)
+    assert await hub.membership.forget("images", "ada") == ("old-*",)
     assert claims(hub) == {"images": ["fb-*"]}
     assert isinstance(await hub.refusal("old-1"), NobodyServes)
     assert await hub.ask("fb-1") == [{"from": "one"}]
     (event,) = hub.events.of(BackendForgotten)
-    assert (event.backend, event.patterns) == ("images", ("old-*",))
+    assert (event.backend, event.patterns, event.who) == ("images", ("old-*",), "ada")
 
 
 @on_virtual_time
@@ -99,7 +99,7 @@ async def test_forgetting_an_absent_backend_takes_it_out_of_the_routes_of_claims
     hub.routing.claims_changed()
     await hub.attach(FakeLink("o"), "owners", "fb-*")
     assert (await hub.refusal("fb-1")).status == 503
-    await hub.membership.forget("images")
+    await hub.membership.forget("images", "ada")
     assert claims(hub) == {}
     assert await hub.ask("fb-1") == [{"from": "o"}]
 
@@ -109,7 +109,7 @@ async def test_forgetting_that_cannot_be_written_changes_nothing() -> None:
     hub = Service(claims={"images": ("fb-*",)})
     hub.store.failing = True
     with pytest.raises(StoreFailed):
-        await hub.membership.forget("images")
+        await hub.membership.forget("images", "ada")
     assert hub.directory.registered_claim("images") == ("fb-*",)
     assert hub.events.of(BackendForgotten) == []
 

@@ -60,7 +60,7 @@ async def test_an_answer_that_loses_too_much_is_held() -> None:
     assert isinstance(error, AnswerHeld)
     assert str(error) == (
         'route "previews": 7 of 10 parameter sets are missing from the answer; nothing was changed. '
-        f'If they are meant to go: "appset-hub accept {held.id}"'
+        f"If this is intended, run: appset-hub accept {held.id}"
     )
     assert (held.went, held.before, held.sets, len(held.missing)) == (7, 10, 3, 7)
     assert held.subject.application_set_name == "fb-1"

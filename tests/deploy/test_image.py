@@ -6,13 +6,14 @@ Building brings a Debian and the lock's packages, so it happens only with APPSET
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.deploy.image import CONTAINERFILE, built_image, need_privileges
 from tests.deploy.pods import Pod
-from tests.deploy.rendering import run, tool
+from tests.deploy.rendering import ROOT, run, tool
 from tests.e2e.support.processes import COMMANDS
 from tests.e2e.support.processes import run as command
 from tests.e2e.support.rig import Hub, Rig
@@ -33,6 +34,14 @@ def test_the_linter_has_nothing_to_say(tmp_path: Path) -> None:
     run(tool("hadolint"), tmp_path / "one" / "Containerfile")
 
 
+def test_commands_in_a_pod_find_the_configuration_that_its_hub_has() -> None:
+    named = re.search(r"HUB_CONFIG=(\S+)", CONTAINERFILE.read_text())
+    assert named is not None
+    folder = ROOT / "deploy" / "kustomize"
+    for manifest in ("base/stateful-set.yaml", "components/sidecar/controller.yaml"):
+        assert re.findall(r"--config, (\S+)\]", (folder / manifest).read_text()) == [named[1]], manifest
+
+
 @pytest.fixture(scope="module")
 def image() -> Iterator[Image]:
     """The image, built."""
@@ -45,6 +54,11 @@ def image() -> Iterator[Image]:
 
 def test_the_command_says_its_version(image: Image) -> None:
     assert run(*image.container("appset-hub", "--version")).startswith("appset-hub, version ")
+
+
+def test_a_command_without_an_option_reads_the_configuration_of_the_pod(image: Image) -> None:
+    said = run(*image.container("sh", "-c", "appset-hub held 2>&1 || true"))
+    assert "HUB_CONFIG=/etc/appset-hub/hub.yaml" in said
 
 
 def test_it_runs_as_nobody_in_particular_and_writes_nowhere(image: Image) -> None:

@@ -234,7 +234,7 @@ def test_a_caller_who_hangs_up_half_way_harms_nobody(hub: Hub) -> None:
         pytest.param("DELETE", "/api/backends", 405, "method_not_allowed", id="another method"),
         pytest.param("GET", "/api/explain", 400, "invalid_request", id="no name"),
         pytest.param("GET", "/api/explain?name=a&parameters=[", 400, "invalid_request", id="no JSON"),
-        pytest.param("POST", "/api/backends/nobody/forget", 404, "unknown_path", id="no such backend"),
+        pytest.param("POST", "/api/backends/nobody/forget", 404, "unknown_backend", id="no such backend"),
     ],
 )
 def test_the_admin_port_refuses_with_a_message_too(hub: Hub, method: str, path: str, status: int, reason: str) -> None:

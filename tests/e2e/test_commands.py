@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.e2e.support.processes import COMMANDS, run, until
+from tests.e2e.support.rig import free_port
 
 if TYPE_CHECKING:
     from tests.e2e.support.processes import Finished
     from tests.e2e.support.rig import Hub, Rig
 
+ADMIN_TOKEN = "secret-of-operators"
 SETS = [{"branch": "main", "replicas": 2}, {"branch": "next", "owner": "web"}]
 
 
@@ -40,7 +45,7 @@ def operated(shared_rig: Rig) -> Operated:
             shared_rig.backend("owners", application_sets=["own-*"]),
         ],
         routes=[{"name": "previews", "application_sets": ["pr-*"], "backends": ["images"], "deadline": "10s"}],
-        admin={"tokens": [shared_rig.token("admin")]},
+        admin={"tokens": [shared_rig.token("admin", ADMIN_TOKEN)]},
     )
     hub = shared_rig.hub()
     entries = [
@@ -109,9 +114,9 @@ def test_call_goes_where_a_base_url_and_a_token_file_say(operated: Operated) -> 
         pytest.param(["call", "own-1"], 1, '503: backend "owners"', id="a backend is absent"),
         pytest.param(["call", "fb-1", "-p", "branch"], 2, '"branch" is not key=value', id="no value"),
         pytest.param(["call", "fb-1", "-p", "a:=["], 2, "is not JSON", id="no JSON"),
-        pytest.param(["call", "fb-1", "--url", "http://127.0.0.1:9"], 1, "cannot reach", id="no hub"),
+        pytest.param(["call", "fb-1", "--url", "http://127.0.0.1:9"], 3, "cannot reach", id="no hub"),
         pytest.param(["call", "fb-1", "--client", "nobody"], 2, 'no client "nobody"', id="no client"),
-        pytest.param(["routes", "--admin", "http://127.0.0.1:9"], 1, "cannot reach", id="no admin port"),
+        pytest.param(["routes", "--admin", "http://127.0.0.1:9"], 3, "cannot reach", id="no admin port"),
         pytest.param(["explain", "nobody"], 1, "no route and no backend serves", id="nobody to explain"),
         pytest.param(["backends", "forget", "nobody"], 1, "no such backend", id="nobody to forget"),
         pytest.param(
@@ -125,7 +130,7 @@ def test_a_no_is_a_message_and_an_exit_code(operated: Operated, arguments: list[
     assert done.code == code, done
     assert words in done.err
     assert "Traceback" not in done.err
-    assert "admin-token" not in done.err
+    assert ADMIN_TOKEN not in done.err
 
 
 @pytest.mark.parametrize(
@@ -133,7 +138,6 @@ def test_a_no_is_a_message_and_an_exit_code(operated: Operated, arguments: list[
     [
         pytest.param(["call", "fb-1", "-p", "branch=main"], list, id="call"),
         pytest.param(["explain", "fb-1"], dict, id="explain"),
-        pytest.param(["explain", "nobody"], dict, id="explain nobody"),
         pytest.param(["routes"], list, id="routes"),
         pytest.param(["backends", "list"], list, id="backends list"),
         pytest.param(["backends", "forget", "images"], dict, id="backends forget"),
@@ -146,6 +150,12 @@ def test_every_command_speaks_json(operated: Operated, arguments: list[str], kin
     done = operated.run(*arguments, "--json")
     assert done.code == 0, done
     assert isinstance(done.json, kind)
+
+
+def test_json_is_printed_also_for_a_no(operated: Operated) -> None:
+    done = operated.run("explain", "nobody", "--json")
+    assert done.code == 1, done
+    assert done.json["refusal"].startswith("no route and no backend serves")
 
 
 def test_explain_says_which_backends_and_why(operated: Operated) -> None:
@@ -178,3 +188,52 @@ def test_config_is_checked_and_shown_without_secrets(operated: Operated) -> None
     assert "argocd-token" not in shown.out
     schema = json.loads(operated.run("config", "schema").out)
     assert "deadline" in json.dumps(schema)
+
+
+@pytest.mark.parametrize("found", ["HUB_CONFIG", "hub.yaml"])
+def test_the_command_in_a_409_works_as_it_is_pasted(rig: Rig, found: str) -> None:
+    admin = free_port()
+    rig.configure(
+        listen={"http": "127.0.0.1:0", "grpc": "127.0.0.1:0", "admin": f":{admin}"},
+        backends=[rig.backend("images", application_sets=["fb-*"])],
+        admin={"tokens": [rig.token("admin")]},
+    )
+    hub = rig.hub()
+    ten = [{"name": str(number)} for number in range(10)]
+    files = {"application_sets": ["fb-*"], "answers": [{"parameters": ten}]}
+    rig.static("images", files, "--hub", hub.grpc_address, "--token-file", rig.folder / "tokens" / "images")
+    hub.joined("images")
+    assert hub.ask("fb-1").sets == ten
+    (rig.folder / "images.json").write_text(json.dumps({**files, "answers": [{"parameters": ten[:2]}]}))
+    until(lambda: hub.ask("fb-1").status == 409, "the shorter answer is held")
+    _, found_command, arguments = hub.ask("fb-1").message.partition("run: appset-hub ")
+    assert found_command
+    # The other secrets of the hub need not be readable where the command runs.
+    (rig.folder / "tokens" / "argocd").unlink()
+    env = {"HUB_CONFIG": str(rig.config)} if found == "HUB_CONFIG" else {}
+    done = run(COMMANDS / "appset-hub", *arguments.split(), cwd=Path("/") if env else rig.folder, env=env)
+    assert done.code == 0, done
+    assert hub.ask("fb-1").sets == ten[:2]
+
+
+def test_a_hub_that_is_started_without_a_file_is_found_without_an_option(rig: Rig) -> None:
+    ports = {name: free_port() for name in ("http", "grpc", "admin")}
+    rig.dev_hub(*(part for name, port in ports.items() for part in (f"--{name}", f"127.0.0.1:{port}")))
+    env = {"HUB_LISTEN_ADMIN": f"127.0.0.1:{ports['admin']}", "HUB_LISTEN_HTTP": f"127.0.0.1:{ports['http']}"}
+    assert rig.command("held", env=env).out == "nothing is held\n"
+    assert rig.command("call", "fb-1", env=env).code == 1
+    assert rig.command("explain", "fb-1", env=env).code == 1
+
+
+@pytest.mark.parametrize("port", ["http", "grpc"])
+def test_another_port_of_the_hub_is_neither_yes_nor_no(operated: Operated, port: str) -> None:
+    done = operated.run("held", "--admin", f"http://127.0.0.1:{getattr(operated.hub, port)}")
+    assert done.code == 3, done
+    assert done.err.startswith("error: ")
+    assert "Traceback" not in done.err
+
+
+def test_a_base_url_that_leads_to_the_admin_port_says_which_port_it_needs(operated: Operated) -> None:
+    done = operated.run("call", "fb-1", "--url", f"http://127.0.0.1:{operated.hub.admin}")
+    assert done.code == 1, done
+    assert "baseUrl needs the HTTP port" in done.err

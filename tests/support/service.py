@@ -16,6 +16,7 @@ from hub.core.guard import GuardPolicy
 from hub.core.question import parse_call
 from hub.core.routes import CLAIMED, Route, Trust
 from hub.service.ask import Asker
+from hub.service.audit import AuditLog
 from hub.service.execute import Execute, Request
 from hub.service.flights import Caller
 from hub.service.guard import Guard
@@ -83,7 +84,8 @@ class Service:
         self.remembered = RememberedAnswers(max_entries=remembered_entries, max_bytes=1_000_000)
         answer_limits = answer_limits or Limits()
         schemas = FakeSchemas()
-        self.guard = Guard(self.store, self.events, self.now)
+        audit = AuditLog(self.store, self.now)
+        self.guard = Guard(self.store, self.events, self.now, audit)
         self.last_good = LastGoodAnswers(self.store, self.events, self.now)
         timekeeper = Timekeeper()
         self.asker = Asker(
@@ -110,6 +112,7 @@ class Service:
             schemas=schemas,
             events=self.events,
             clock=self.now,
+            audit=audit,
             limits=MembershipLimits(**limits),
         )
         self.overview = Overview(self.directory, self.routing)

@@ -16,6 +16,8 @@ STATUSES = {
     errors.NotAllowed: 403,
     errors.UnknownPath: 404,
     errors.UnknownRoute: 404,
+    errors.UnknownBackend: 404,
+    errors.NotHeld: 404,
     errors.NobodyServes: 404,
     errors.MethodNotAllowed: 405,
     errors.AnswerHeld: 409,

@@ -84,7 +84,7 @@ def test_a_backend_that_is_granted_nothing_serves_nothing_by_claim() -> None:
 def test_nobody_serves_says_how_to_find_out() -> None:
     with pytest.raises(NobodyServes) as refused:
         TABLE.resolve(None, "new", {})
-    assert str(refused.value) == 'no route and no backend serves "new"; see "appset-hub explain new"'
+    assert str(refused.value) == 'no route and no backend serves "new"; to see why, run: appset-hub explain new'
 
 
 def test_a_route_in_the_path_that_is_not_configured_is_not_found() -> None:

@@ -1,0 +1,191 @@
+"""Which hub a command talks to: the one that an option names, the environment, or a ``hub.yaml`` in this folder.
+
+Of a configuration only an address and the one token that a command sends are read: an operator's machine need not have
+the hub's other secrets.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from hub.cli.asking import Port, ask
+from hub.cli.options import WRONG_USE, config_option, json_option, wrong_use
+from hub.config.mistakes import ConfigurationError
+from hub.config.read import read
+from hub.core.settings import Address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hub.config.file import File, TokenFile
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+LOCAL_CONFIG = Path("hub.yaml")
+
+_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configured:
+    """A configuration as it is written, and how it was found; without one, the hub's defaults."""
+
+    written: File
+    folder: Path
+    found: str
+
+    def token(self, entry: TokenFile, place: str) -> str:
+        """The token in a file that the configuration names at ``place``."""
+        return token_in(self.folder / entry.file, f"{place} of {self.found}")
+
+
+def configuration(config_path: Path | None, url_option: str) -> Configured:
+    """The configuration that ``--config`` or ``HUB_CONFIG`` names, or ``./hub.yaml``, or none.
+
+    ``url_option`` is what would have named the hub without any, for messages.
+    """
+    path = config_path
+    if path is not None:
+        found = f"--config {path}" if _is_flag("config_path") else f"HUB_CONFIG={path}"
+    elif LOCAL_CONFIG.is_file():
+        path, found = LOCAL_CONFIG, f"./{LOCAL_CONFIG}"
+    else:
+        found = f"the default; there is no {url_option}, --config, HUB_CONFIG or ./{LOCAL_CONFIG}"
+    try:
+        written = read(path, os.environ, {})
+    except ConfigurationError as error:
+        click.echo(str(error), err=True)
+        click.echo(f"error: cannot use the configuration ({found}); correct it, or use {url_option} URL", err=True)
+        raise SystemExit(WRONG_USE) from error
+    return Configured(written=written, folder=path.parent if path is not None else Path(), found=found)
+
+
+def _is_flag(parameter: str) -> bool:
+    return click.get_current_context().get_parameter_source(parameter) is ParameterSource.COMMANDLINE
+
+
+def url_of(listen: str, setting: str, *, tls: bool = False) -> str:
+    """Where a hub that listens on ``listen`` is reached from its own machine."""
+    host, _, port = listen.rpartition(":")
+    if not port.isdecimal() or int(port) == 0:
+        wrong_use(f'{setting} is "{listen}", which names no port to connect to; name the hub by its URL')
+    loopback = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound.
+    host = host.removeprefix("[").removesuffix("]")
+    return f"{'https' if tls else 'http'}://{Address(loopback.get(host, host), int(port))}"
+
+
+def token_in(file: Path, named_by: str) -> str:
+    """The token in a file."""
+    try:
+        token = file.read_bytes().strip().decode("ascii")
+    except OSError as error:
+        wrong_use(f'cannot read the token in "{file}" ({named_by}): {error.strerror}')
+    except UnicodeError:
+        token = ""
+    if not token or not token.isprintable() or " " in token:
+        wrong_use(f'"{file}" ({named_by}) must hold one token of printable ASCII, without spaces')
+    return token
+
+
+class Operator:
+    """A running hub, as its operator reaches it: its admin port, and the token that changes need."""
+
+    def __init__(self, find: Callable[[], tuple[Port, Callable[[], str]]]) -> None:
+        self._find = find
+
+    def get(self, path: str, kind: type[T]) -> T:
+        """Read from the admin API. That needs no token, so none is sent."""
+        port, _ = self._find()
+        return ask(port, "GET", path, kind)
+
+    def post(self, path: str, body: dict[str, Any], kind: type[T]) -> T:
+        """Change something."""
+        port, token = self._find()
+        return ask(port, "POST", path, kind, body=body, token=token())
+
+
+def operator_options(command: Callable[P, R]) -> Callable[..., R]:
+    """Add the options that find a running hub, and ``--json``; the command gets them as ``hub`` and ``as_json``."""
+
+    @functools.wraps(command)
+    def found(
+        *args: Any,
+        config_path: Path | None,
+        admin_url: str,
+        admin_token_file: Path | None,
+        timeout_s: float,
+        **given: Any,
+    ) -> R:
+        find = functools.partial(_admin_port, config_path, admin_url, admin_token_file, timeout_s)
+        return command(*args, hub=Operator(find), **given)  # type: ignore[arg-type]  # click passes by name.
+
+    decorated: Callable[..., R] = found
+    for option in (
+        json_option,
+        timeout_option(_TIMEOUT_S),
+        click.option(
+            "--admin-token-file",
+            type=click.Path(path_type=Path),
+            envvar="HUB_ADMIN_TOKEN_FILE",
+            show_envvar=True,
+            help="File of the admin token; default: the first of the configuration's admin.tokens.",
+        ),
+        config_option,
+        click.option(
+            "--admin",
+            "admin_url",
+            default="",
+            metavar="URL",
+            envvar="HUB_ADMIN",
+            show_envvar=True,
+            help="URL of the hub's admin port; default: listen.admin of the configuration.",
+        ),
+    ):
+        decorated = option(decorated)
+    return decorated
+
+
+def timeout_option(default_s: float) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """The option ``--timeout``, given to the command as ``timeout_s``."""
+    return click.option(
+        "--timeout",
+        "timeout_s",
+        type=click.FloatRange(min=0, min_open=True, max=3600),
+        default=default_s,
+        show_default=True,
+        metavar="SECONDS",
+        help="Give up when the hub is silent for this long.",
+    )
+
+
+def _admin_port(
+    config_path: Path | None, admin_url: str, token_file: Path | None, timeout_s: float
+) -> tuple[Port, Callable[[], str]]:
+    """The port, and how to get its token if it comes to that."""
+    given = token_in(token_file, _named(token_file)) if token_file is not None else ""
+    # A flag is closer than the environment.
+    if admin_url and (_is_flag("admin_url") or not _is_flag("config_path")):
+        found = "--admin" if _is_flag("admin_url") else "HUB_ADMIN"
+        return Port(url=admin_url.rstrip("/"), found=found, timeout_s=timeout_s), lambda: given
+    configured = configuration(config_path, "--admin")
+    url = url_of(configured.written.listen.admin, "listen.admin")
+    port = Port(url=url, found=configured.found, timeout_s=timeout_s)
+    return port, lambda: given or _admin_token(configured)
+
+
+def _named(token_file: Path) -> str:
+    return "--admin-token-file" if _is_flag("admin_token_file") else f"HUB_ADMIN_TOKEN_FILE={token_file}"
+
+
+def _admin_token(configured: Configured) -> str:
+    tokens = configured.written.admin.tokens
+    return configured.token(tokens[0], "admin.tokens[0]") if tokens else ""
