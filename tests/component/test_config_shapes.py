@@ -70,6 +70,8 @@ def _paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 @example({"limits": {"max_sets": 5.0}})
 @example({"limits": {"max_sets": True}})
 @example({"deadline": "25s\n"})
+@example({"clients": [{"name": "a", "tokens": [{"file": "t"}], "application_sets": ["x" * 254]}]})
+@example({"clients": [{"name": "a", "tokens": [{"file": "t"}], "routes": [""]}]})
 @settings(max_examples=400, deadline=None)
 def test_the_shape_is_refused_exactly_when_the_decoder_refuses_it(data: dict[str, Any]) -> None:
     findings = Findings(Places("", None, {}))
