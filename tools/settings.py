@@ -1,4 +1,4 @@
-"""The page that tells every setting of ``hub.yaml``: its path, default and meaning, as ``hub.config.file`` has them."""
+"""The reference page of ``hub.yaml``: path, default and meaning of every setting, from ``hub.config.file``."""
 
 import re
 from collections.abc import Iterator
@@ -12,18 +12,49 @@ from hub.config.read import ENVIRONMENT_PREFIX, scalars
 HEAD = """\
 # Configuration
 
-Made from `hub/config/file.py` by `make docs`; edit the descriptions there.
+Generated from `hub/config/file.py` by `make docs`; edit the descriptions there.
 
-`appset-hub serve --config hub.yaml` reads one YAML file. Flags win over the environment, the environment over the file,
-the file over the defaults. An unknown key is a mistake, and mistakes are told with their path before anything starts:
-`appset-hub config check --config hub.yaml`. `appset-hub config schema` prints the JSON Schema, for editors.
+`appset-hub serve --config hub.yaml` reads one YAML file. Flags override the environment (`HUB_…`), which overrides the
+file, which overrides the defaults. A minimal file:
 
-The file, and every token and certificate that it names, is read again when it changes, or on SIGHUP; a bad file keeps
-the old state and says so in the log and in `appset_hub_configuration_last_reload_successful`. `listen`, `store`,
+```yaml
+clients: [{name: argocd, tokens: [{file: argocd.token}]}]
+```
+
+The file, and every token and certificate that it names, is reloaded when it changes, and on SIGHUP. A bad file keeps
+the old configuration; the log and `appset_hub_configuration_last_reload_successful` say so. `listen`, `store`,
 `limits`, `drain` and `log` need a restart.
 
-Durations are a number and a unit: `500ms`, `25s`, `30m`, `1h`, `7d`. Patterns are globs: `*` any text, `?` one
-character, `[abc]` one of these. Paths start at the folder of `hub.yaml`.
+## Checking a file
+
+`appset-hub config check --config hub.yaml` reports everything that is wrong at once, with file, line and path:
+
+```
+hub.yaml:12: routes[0].deadline: expected a duration such as "25s", got the number 25
+hub.yaml:15: routes[1].backends[0]: no backend "image" is configured; did you mean "images"?
+```
+
+- **Errors** are what cannot work. The command exits with 2, `serve` does not start, and a reload keeps the old
+  configuration.
+- **Warnings** are what is allowed but hardly meant: a route that no request can reach, a deadline that is not shorter
+  than Argo CD's timeout, a grant that nothing can use, an expired certificate. The command exits with 0, or with 1 if
+  you add `--strict`; `serve` logs each as `configuration_warning`, at the start and after a reload.
+- `--offline` reads no other file than `hub.yaml`: use it in CI, where tokens, certificates and the store's folder are
+  absent. Everything else is checked.
+- `--json` prints a list of objects with `severity`, `file`, `line`, `column`, `path` and `reason`.
+
+A mistake in a variable or a flag is reported under its name, such as `HUB_DEADLINE` or `--deadline`.
+`appset-hub config schema` prints the JSON Schema, for editors.
+
+## Values
+
+- **Durations** are numbers with units: `500ms`, `25s`, `1m30s`, `1h`, `7d`; at most `3650d`.
+- **Sizes** (`…_bytes`) are whole numbers of bytes, without a unit: `1048576`.
+- **Patterns** are globs, not regular expressions: `*` matches any text, `?` one character, `[abc]` one of these.
+- **Paths** are relative to the folder of `hub.yaml`.
+- **Secrets** come only from files: `{file: PATH}`. Each client and each backend needs its own token.
+- The file is UTF-8, at most 8 MiB, and nested at most 64 levels deep. Anchors, aliases and merge keys (`<<`) work.
+  `on`, `off`, `yes`, `no` and dates are text, so `mode: off` needs no quotes. A duplicate key is an error.
 """
 
 
@@ -77,7 +108,7 @@ def _description(hint: Any) -> str:
 
 
 def _kind(hint: Any) -> str:
-    """What may stand there, where the description does not say it by itself."""
+    """The allowed words, which the description need not repeat."""
     literals = list(_literals(hint))
     return "One of " + ", ".join(f"`{one}`" for one in literals) + "." if literals else ""
 

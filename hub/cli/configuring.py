@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 import yaml
 
-from hub.cli.options import WRONG_USE, config_option, json_option, override_options, settings_or_exit
+from hub.cli.options import WRONG_USE, config_option, json_option, override_options
 from hub.cli.printing import print_json
+from hub.config import load
 from hub.config.file import File
-from hub.config.load import Source, load
-from hub.config.mistakes import ConfigurationError
+from hub.config.mistakes import ConfigurationError, Mistake, limited
 from hub.config.read import read
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from hub.core.settings import Settings
+
+_DOUBTFUL = 1  # With --strict: the answer is no.
 
 
 @click.group()
@@ -27,23 +31,52 @@ def config() -> None:
 
 @config.command()
 @config_option
+@click.option("--offline", is_flag=True, help="Read no secrets, certificates or store: for CI, where they are absent.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if there are warnings.")
 @json_option
 @override_options
-def check(config_path: Path | None, *, as_json: bool, flags: dict[str, str]) -> None:
-    """Find every mistake, without starting anything."""
-    source = Source(path=config_path, flags=flags)
-    if not as_json:
-        settings = settings_or_exit(source)
-        click.echo(
-            f"ok: {len(settings.clients)} clients, {len(settings.backends)} backends, {len(settings.routes)} routes"
+def check(config_path: Path | None, *, offline: bool, strict: bool, as_json: bool, flags: dict[str, str]) -> None:
+    """Find every mistake, without starting anything.
+
+    Exits with 0 when the hub would start, with 2 when it would not. Warnings are about what is allowed but can hardly
+    be meant.
+    """
+    report = load.check(load.Source(path=config_path, flags=flags), offline=offline)
+    if as_json:
+        print_json(
+            [_described(one, "error") for one in report.errors]
+            + [_described(one, "warning") for one in report.warnings]
         )
-        return
-    try:
-        load(source)
-    except ConfigurationError as error:
-        print_json([{"path": mistake.path, "reason": mistake.reason} for mistake in error.mistakes])
-        raise SystemExit(WRONG_USE) from error
-    print_json([])
+    else:
+        _print(report)
+    if report.errors:
+        raise SystemExit(WRONG_USE)
+    if strict and report.warnings:
+        raise SystemExit(_DOUBTFUL)
+
+
+def _print(report: load.Report) -> None:
+    lines = [str(one) for one in report.errors] + [one.shown("warning") for one in report.warnings]
+    for line in limited(lines):
+        click.echo(line, err=True)
+    if report.settings is not None and not report.errors:
+        click.echo(f"ok: {_counted(report.settings)}")
+
+
+def _counted(settings: Settings) -> str:
+    counts = {"client": settings.clients, "backend": settings.backends, "route": settings.routes}
+    return ", ".join(f"{len(found)} {name}{'' if len(found) == 1 else 's'}" for name, found in counts.items())
+
+
+def _described(mistake: Mistake, severity: str) -> dict[str, Any]:
+    return {
+        "severity": severity,
+        "file": mistake.file or None,
+        "line": mistake.line,
+        "column": mistake.column,
+        "path": mistake.path,
+        "reason": mistake.reason,
+    }
 
 
 @config.command()
@@ -51,7 +84,7 @@ def check(config_path: Path | None, *, as_json: bool, flags: dict[str, str]) -> 
 @json_option
 @override_options
 def show(config_path: Path | None, *, as_json: bool, flags: dict[str, str]) -> None:
-    """Print the settings in force, defaults and overrides included. Secrets are files, and not read here."""
+    """Print the settings in force, including defaults and overrides. Secrets are files and are not read."""
     try:
         written = msgspec.to_builtins(read(config_path, os.environ, flags))
     except ConfigurationError as error:

@@ -72,12 +72,11 @@ def _parameter(flag: str) -> str:
 
 
 def settings_or_exit(source: Source) -> Settings:
-    """The settings of a configuration; mistakes go to standard error, one a line, and end the command."""
+    """The settings of a configuration; mistakes go to standard error, one per line, and end the command."""
     try:
         return load(source)
     except ConfigurationError as error:
-        for mistake in error.mistakes:
-            click.echo(f"{source.path or 'configuration'}: {mistake}", err=True)
+        click.echo(str(error), err=True)
         raise SystemExit(WRONG_USE) from error
 
 

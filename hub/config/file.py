@@ -1,132 +1,188 @@
 """The shape of ``hub.yaml``: every key with its meaning, its default and the reason for it.
 
-The reference page and the JSON Schema are made from this module.
+The reference page, the JSON Schema and the words of every error about a shape are made from this module.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
 
-# In Python "$" matches before a line break too; what follows it here says that there is none.
-DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$(?!\n)"
+# In Python "$" matches before a final line break too; the lookahead rules that out.
+DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$(?!\n)"
 PERCENT_PATTERN = r"^(100|[0-9]{1,2}(\.[0-9]+)?)%$(?!\n)"
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$(?!\n)"  # A DNS-1123 label.
 
-Duration = Annotated[str, Meta(pattern=DURATION_PATTERN, examples=["500ms", "25s", "30m"])]
-Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
-Pattern = Annotated[str, Meta(min_length=1, max_length=253)]
-Key = Annotated[str, Meta(min_length=1)]
-Count = Annotated[int, Meta(ge=1)]
-Path = Annotated[str, Meta(min_length=1)]
+# "expected" is what an error says may stand there.
+Duration = Annotated[
+    str,
+    Meta(
+        pattern=DURATION_PATTERN,
+        examples=["500ms", "25s", "1m30s"],
+        extra={"expected": 'a duration such as "25s"', "note": "the units are ms, s, m, h and d"},
+    ),
+]
+Name = Annotated[
+    str,
+    Meta(
+        pattern=NAME_PATTERN,
+        examples=["images"],
+        extra={
+            "expected": 'a name such as "images" (a DNS-1123 label: up to 63 lower-case letters, digits and hyphens)'
+        },
+    ),
+]
+Pattern = Annotated[
+    str,
+    Meta(min_length=1, max_length=253, examples=["fb-*"], extra={"expected": 'a glob pattern such as "fb-*"'}),
+]
+Key = Annotated[str, Meta(min_length=1, examples=["branch"], extra={"expected": 'a key such as "branch"'})]
+Count = Annotated[int, Meta(ge=1, le=10**15, extra={"expected": "a whole number such as 100"})]
+Bytes = Annotated[int, Meta(ge=1, le=10**15, extra={"expected": "a number of bytes such as 1048576"})]
+Path = Annotated[str, Meta(min_length=1, extra={"expected": "the path of a file"})]
+CertificateName = Annotated[
+    str, Meta(min_length=1, examples=["images.example"], extra={"expected": 'a name such as "images.example"'})
+]
+Address = Annotated[str, Meta(extra={"expected": 'an address such as ":4355" or "127.0.0.1:4355"'})]
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A mapping of the file; a key that is not declared is a mistake."""
+    """A mapping of the file; an unknown key is an error.
+
+    ``form`` and ``hint`` are for errors: what such a mapping looks like, and the reason. A ``secret`` one may hold a
+    secret by mistake, so errors do not repeat its value.
+    """
+
+    form: ClassVar[str] = ""
+    hint: ClassVar[str] = ""
+    secret: ClassVar[bool] = False
 
 
 class Listen(_Entry, frozen=True, kw_only=True):
-    """Where the hub listens: `host:port`, or `:port` for every address of the machine. Changing it needs a restart."""
+    """Where the hub listens: `host:port`, or `:port` for all addresses of the machine. Changes need a restart."""
 
-    http: Annotated[str, Meta(description="For Argo CD.")] = ":4355"
-    grpc: Annotated[str, Meta(description="For backends.")] = ":4356"
-    admin: Annotated[str, Meta(description="For metrics, probes and the commands of operators.")] = ":4357"
+    http: Annotated[Address, Meta(description="For Argo CD.")] = ":4355"
+    grpc: Annotated[Address, Meta(description="For backends.")] = ":4356"
+    admin: Annotated[Address, Meta(description="For metrics, probes and operators' commands.")] = ":4357"
 
 
 class ServerTls(_Entry, frozen=True, kw_only=True):
-    """Files of a port's certificate; they are read again when they change."""
+    """Certificate files of a port; they are reloaded when they change."""
+
+    form: ClassVar[str] = "{certificate: PATH, key: PATH}"
 
     certificate: Annotated[Path, Meta(description="The certificate chain, PEM.")]
-    key: Annotated[Path, Meta(description="Its key, PEM.")]
+    key: Annotated[Path, Meta(description="Its private key, PEM, without a passphrase.")]
     client_ca: Annotated[
         str,
-        Meta(description="Only callers with a certificate of this CA, PEM, may connect. Empty: no one is asked."),
+        Meta(description="Require client certificates signed by this CA, PEM; default: none required."),
     ] = ""
 
 
 class Tls(_Entry, frozen=True, kw_only=True):
-    """TLS on the ports; a port that is not named here is plain."""
+    """TLS on the ports; a port without an entry here is plain text."""
 
     http: Annotated[ServerTls | None, Meta(description="The port for Argo CD.")] = None
     grpc: Annotated[ServerTls | None, Meta(description="The port for backends.")] = None
 
 
 class TokenFile(_Entry, frozen=True, kw_only=True):
-    """A secret in a file. White space around it is ignored; the file is read again when it changes."""
+    """A secret in a file. Surrounding whitespace is ignored; the file is reloaded when it changes."""
+
+    form: ClassVar[str] = "{file: PATH}"
+    hint: ClassVar[str] = "secrets come only from files"
+    secret: ClassVar[bool] = True
 
     file: Annotated[Path, Meta(description="The file. A relative path starts at the configuration's folder.")]
 
 
 class Client(_Entry, frozen=True, kw_only=True):
-    """Who may call over HTTP. A token proves which ConfigMap was used, not who wrote the ApplicationSet."""
+    """A caller over HTTP. Its token proves which ConfigMap was used, not who wrote the ApplicationSet."""
+
+    form: ClassVar[str] = "{name: NAME, tokens: [{file: PATH}]}"
 
     name: Annotated[Name, Meta(description="Shown in logs and messages.")]
     tokens: Annotated[
         list[TokenFile],
-        Meta(min_length=1, description="Any of them is good, so that a token can be rotated without a gap."),
+        Meta(min_length=1, description="Any of them is accepted, so that a token can be rotated without a gap."),
     ]
     application_sets: Annotated[
-        list[Pattern], Meta(description="Glob patterns of the names that this client may ask for.")
+        list[Pattern], Meta(description="applicationSetName patterns this client may request.")
     ] = msgspec.field(default_factory=lambda: ["*"])
     routes: Annotated[
         list[Pattern],
-        Meta(description="Glob patterns of the routes that it may use; names without a configured route need `*`."),
+        Meta(description="Patterns of the routes this client may use; names without a configured route need `*`."),
     ] = msgspec.field(default_factory=lambda: ["*"])
     max_in_flight: Annotated[
-        Count, Meta(description="Requests at the same time; one more is a 429. Argo CD reconciles ten sets at once.")
+        Count,
+        Meta(
+            description="Concurrent requests; beyond this, requests get a 429. Argo CD reconciles ten sets at a time."
+        ),
     ] = 256
 
 
 class CallTls(_Entry, frozen=True, kw_only=True):
-    """TLS towards a backend that the hub calls."""
+    """TLS when the hub connects to a backend."""
 
-    ca: Annotated[str, Meta(description="The CA of the backend's certificate, PEM. Empty: the system's.")] = ""
-    certificate: Annotated[str, Meta(description="The hub's own certificate, PEM, if the backend asks for one.")] = ""
-    key: Annotated[str, Meta(description="Its key, PEM.")] = ""
+    ca: Annotated[str, Meta(description="CA bundle for the backend's certificate, PEM; default: the system's.")] = ""
+    certificate: Annotated[str, Meta(description="The hub's client certificate, PEM, if the backend requires one.")] = (
+        ""
+    )
+    key: Annotated[str, Meta(description="Its private key, PEM, without a passphrase.")] = ""
     server_name: Annotated[
-        str, Meta(description="The name that the backend's certificate must have, if it is not the address's.")
+        str, Meta(description="The name in the backend's certificate, if it differs from the address.")
     ] = ""
 
 
 class Backend(_Entry, frozen=True, kw_only=True):
-    """Who may register, and for what. A backend that nothing here lets in, and that has no address, is a mistake."""
+    """A backend and what it may do. It needs tokens or certificates to register with, or an address to connect to."""
 
-    name: Annotated[Name, Meta(description="The name under which it registers, and that routes use.")]
-    tokens: Annotated[list[TokenFile], Meta(description="Any of them proves that a caller is this backend.")] = []
+    form: ClassVar[str] = "{name: NAME, tokens: [{file: PATH}], application_sets: [PATTERN]}"
+
+    name: Annotated[Name, Meta(description="The name it registers under, and that routes use.")]
+    tokens: Annotated[list[TokenFile], Meta(description="Any of them authenticates this backend.")] = []
     certificates: Annotated[
-        list[str],
+        list[CertificateName],
         Meta(
-            description="Names in client certificates that prove it; needs `tls.grpc.client_ca`. With tokens as well, "
-            "both are needed."
+            description="Names in client certificates that authenticate it; needs `tls.grpc.client_ca`. If there are "
+            "tokens as well, both are required."
         ),
     ] = []
     application_sets: Annotated[
         list[Pattern],
         Meta(
-            description="Glob patterns of the names that it may claim. A claim counts only inside them; without any it "
-            "serves only routes that name it. For a backend with an `address` they are its claim."
+            description="applicationSetName patterns this backend may claim; claims outside them are ignored. Without "
+            "any, it serves only routes that name it. For a backend with an `address` they are its claim."
         ),
     ] = []
     addresses: Annotated[
         list[Pattern],
         Meta(
-            description="Glob patterns of the addresses under which it may register to be dialled. None by default, so "
-            "that nobody points the hub at a place of his choice."
+            description="Patterns of the addresses it may register for the hub to connect to. None by default, so that "
+            "a backend cannot point the hub at arbitrary addresses."
         ),
     ] = []
     address: Annotated[
-        str, Meta(description="Where the hub dials it: `host:port`, or a gRPC target such as `dns:///name:port`.")
+        str,
+        Meta(
+            description="Where the hub connects to it: `host:port`, or a gRPC target such as `dns:///name:port`.",
+            extra={"expected": 'an address such as "images:50051"'},
+        ),
     ] = ""
-    call_tls: Annotated[CallTls | None, Meta(description="TLS when the hub dials it; plain without.")] = None
+    call_tls: Annotated[CallTls | None, Meta(description="TLS when the hub connects to it; default: plain text.")] = (
+        None
+    )
     call_token: Annotated[
-        TokenFile | None, Meta(description="The bearer token that the hub shows when it dials it.")
+        TokenFile | None, Meta(description="The bearer token that the hub sends when it connects to it.")
     ] = None
 
 
 class MergeOn(_Entry, frozen=True, kw_only=True):
-    """How sets of different members find each other."""
+    """How sets of different members are matched."""
+
+    form: ClassVar[str] = "{on: [KEY]}"
 
     on: Annotated[list[Key], Meta(min_length=1, description="Keys whose values must be equal.")]
 
@@ -134,63 +190,78 @@ class MergeOn(_Entry, frozen=True, kw_only=True):
 class Merge(_Entry, frozen=True, kw_only=True):
     """The first member's sets, each enriched by the other members' sets with equal keys."""
 
+    form: ClassVar[str] = "{merge: {on: [KEY]}}"
+
     merge: MergeOn
 
 
 class ReleaseAfter(_Entry, frozen=True, kw_only=True):
     """Release without an operator."""
 
+    form: ClassVar[str] = "{after: DURATION}"
+
     after: Annotated[
-        Duration, Meta(description="A held answer is accepted when equal answers have been given for this long.")
+        Duration, Meta(description="A held answer is accepted after the same answer has been returned for this long.")
     ]
 
 
 class Guard(_Entry, frozen=True, kw_only=True):
-    """When an answer is held, because too many of the sets that were there before are missing."""
+    """When an answer is held because too many of the previous sets are missing."""
 
     mode: Annotated[
         Literal["enforce", "observe", "off"],
-        Meta(description="`enforce` holds, with a 409. `observe` only counts and logs. `off` does not look."),
+        Meta(description="`enforce` holds such an answer (409). `observe` only counts and logs it. `off`: disabled."),
     ] = "enforce"
     max_drop: Annotated[
         str,
         Meta(
             pattern=PERCENT_PATTERN,
-            description="Held is what loses more than this part of the last accepted answer's sets …",
+            description="Hold an answer that is missing more than this share of the previous sets, …",
+            extra={"expected": 'a percentage from "0%" to "100%", such as "50%"'},
         ),
     ] = "50%"
-    min_sets: Annotated[Count, Meta(description="… and at least so many of them.")] = 5
+    min_sets: Annotated[Count, Meta(description="… and at least this many.")] = 5
     release: Annotated[
         Literal["manual"] | ReleaseAfter,
-        Meta(description="`manual`: an operator accepts. `{after: 30m}`: equal answers for so long are accepted."),
+        Meta(
+            description="`manual`: an operator accepts. `{after: 30m}`: accepted after the same answer has been "
+            "returned for this long."
+        ),
     ] = "manual"
 
 
 class StaleIfError(_Entry, frozen=True, kw_only=True):
     """The last accepted answer instead of an error."""
 
-    max_age: Annotated[Duration, Meta(description="No older than this.")]
+    form: ClassVar[str] = "{max_age: DURATION}"
+
+    max_age: Annotated[Duration, Meta(description="Up to this age.")]
 
 
 class Cache(_Entry, frozen=True, kw_only=True):
-    """How long an accepted answer is given again without asking."""
+    """How long an accepted answer is reused without calling the backend."""
 
-    fresh: Annotated[Duration, Meta(description="For a backend that does not say how long its answers are fresh.")] = (
+    fresh: Annotated[Duration, Meta(description="For backends that do not say how long their answers are fresh.")] = (
         "0s"
     )
-    max: Annotated[Duration, Meta(description="What a backend says is never taken for more than this.")] = "1m"
+    max: Annotated[Duration, Meta(description="Upper limit, also for what a backend says.")] = "1m"
 
 
 class Route(_Entry, frozen=True, kw_only=True):
-    """Which backends answer a name, and how. The first route that matches is taken."""
+    """Which backends answer a name, and how. The first route that matches is used."""
 
-    name: Annotated[Name, Meta(description="Its name in paths, metrics and messages.")]
+    form: ClassVar[str] = "{name: NAME, application_sets: [PATTERN], backends: [NAME]}"
+
+    name: Annotated[Name, Meta(description="Used in paths, metrics and messages.")]
     application_sets: Annotated[
-        list[Pattern], Meta(description="Glob patterns on the name. None: only a path can name this route.")
+        list[Pattern], Meta(description="applicationSetName patterns. None: reachable only through the path.")
     ] = []
     parameters: Annotated[
         dict[str, Pattern],
-        Meta(description="Glob patterns on top-level texts of the input; all must match."),
+        Meta(
+            description="Patterns on top-level text values of the input; all must match.",
+            extra={"expected": 'a mapping such as {env: "prod-*"}'},
+        ),
     ] = {}
     backends: Annotated[list[Name], Meta(min_length=1, description="The members, in order; every one must answer.")]
     combine: Annotated[
@@ -198,19 +269,19 @@ class Route(_Entry, frozen=True, kw_only=True):
         Meta(
             description="`concat`: all sets, in the members' order. `{merge: {on: [keys]}}`: the first member's sets, "
             "each enriched by the others' with equal keys; conflicts and duplicates are errors. `first`: the next "
-            "member only if the one before failed; an empty answer is an answer."
+            "member only if the previous one failed; an empty answer is an answer."
         ),
     ] = "concat"
-    deadline: Annotated[Duration | None, Meta(description="As `deadline`, for this route.")] = None
-    wait_for_absent: Annotated[Duration | None, Meta(description="As `wait_for_absent`, for this route.")] = None
+    deadline: Annotated[Duration | None, Meta(description="Overrides `deadline` for this route.")] = None
+    wait_for_absent: Annotated[Duration | None, Meta(description="Overrides `wait_for_absent` for this route.")] = None
     required_keys: Annotated[
         list[Key], Meta(description="Keys that every set must have; an answer that lacks one is a 502.")
     ] = []
     unique_by: Annotated[
         list[Key],
         Meta(
-            description="No two sets may have equal values under these keys. They also tell the guard which set is "
-            "which; without them a set is another one as soon as anything in it changes."
+            description="Keys that identify a set; two sets with the same values are an error. The guard uses them to "
+            "recognise a set whose other values changed; without them, any change makes it a different set."
         ),
     ] = []
     numbers: Annotated[
@@ -225,56 +296,60 @@ class Route(_Entry, frozen=True, kw_only=True):
         Meta(description="`drop` leaves out keys whose value is null; `refuse` makes such an answer a 502."),
     ] = "keep"
     echo: Annotated[list[Key], Meta(description="Inputs that are copied into each set.")] = []
-    guard: Annotated[Guard | None, Meta(description="As `guard`, for this route.")] = None
-    stale_if_error: Annotated[StaleIfError | None, Meta(description="As `stale_if_error`, for this route.")] = None
-    cache: Annotated[Cache | None, Meta(description="As `cache`, for this route.")] = None
+    guard: Annotated[Guard | None, Meta(description="Overrides `guard` for this route.")] = None
+    stale_if_error: Annotated[StaleIfError | None, Meta(description="Overrides `stale_if_error` for this route.")] = (
+        None
+    )
+    cache: Annotated[Cache | None, Meta(description="Overrides `cache` for this route.")] = None
 
 
 class Admin(_Entry, frozen=True, kw_only=True):
-    """Who may change state on the admin port."""
+    """Access to the admin port."""
 
     tokens: Annotated[
-        list[TokenFile], Meta(description="Any of them is good. Without one, only callers on loopback may.")
+        list[TokenFile],
+        Meta(description="Any of them may change state. Without one, only callers on loopback may."),
     ] = []
 
 
 class Limits(_Entry, frozen=True, kw_only=True):
-    """How much of everything; what is over a limit is refused with an error that names it."""
+    """Resource limits; beyond one, requests get an error that names it."""
 
     max_head_bytes: Annotated[
-        Count, Meta(description="Of a request line with its headers; more is a 400. Argo CD's have some hundred bytes.")
+        Bytes, Meta(description="Request line and headers; beyond this, a 400. Argo CD sends a few hundred bytes.")
     ] = 16 * 1024
-    max_body_bytes: Annotated[Count, Meta(description="Of a request's body; more is a 413.")] = 1024 * 1024
-    body_timeout: Annotated[Duration, Meta(description="A request's body must be there after this long.")] = "10s"
+    max_body_bytes: Annotated[Bytes, Meta(description="Request body; beyond this, a 413.")] = 1024 * 1024
+    body_timeout: Annotated[Duration, Meta(description="Time for a request's body to arrive.")] = "10s"
     keepalive: Annotated[
         Duration,
         Meta(
-            description="Idle connections are kept this long. Argo CD keeps them for 90 s, and must be the first "
-            "to close, because it does not repeat a request on a connection that closes."
+            description="How long idle connections are kept. Argo CD keeps them for 90 s and must be the first to "
+            "close, because it does not repeat a request on a closed connection."
         ),
     ] = "120s"
-    requests_in_flight: Annotated[Count, Meta(description="Of all clients; one more is a 503.")] = 2048
-    max_answer_bytes: Annotated[Count, Meta(description="Of one backend's answer, and of a combined one.")] = (
-        16 * 1024 * 1024
-    )
+    requests_in_flight: Annotated[
+        Count, Meta(description="Concurrent requests of all clients; beyond this, requests get a 503.")
+    ] = 2048
+    max_answer_bytes: Annotated[Bytes, Meta(description="One backend's answer, and a combined one.")] = 16 * 1024 * 1024
     max_sets: Annotated[Count, Meta(description="Parameter sets in one answer.")] = 20_000
     max_depth: Annotated[Count, Meta(description="Levels of nesting in a parameter set.")] = 32
     remembered_entries: Annotated[
-        Count, Meta(description="Questions whose last answer is kept, so that an equal one need not be read again.")
+        Count,
+        Meta(description="Questions whose last answer is kept in memory, so that an equal one is not parsed again."),
     ] = 10_000
-    remembered_bytes: Annotated[Count, Meta(description="Memory for them.")] = 128 * 1024 * 1024
+    remembered_bytes: Annotated[Bytes, Meta(description="Memory for them.")] = 128 * 1024 * 1024
     kept_questions: Annotated[
         Count,
         Meta(
-            description="Questions of which the store keeps the guard's baseline, the history and the last good "
-            "answer; those that changed longest ago go first. The audit log keeps as many entries."
+            description="Questions whose baseline, history and last good answer the store keeps; the least recently "
+            "changed are removed first. The audit log keeps as many entries."
         ),
     ] = 100_000
-    lease: Annotated[Duration, Meta(description="How long a registration lasts unless it is renewed.")] = "15s"
+    lease: Annotated[Duration, Meta(description="How long a registration lasts without renewal.")] = "15s"
     backend_in_flight: Annotated[
-        Count, Meta(description="Questions at once for an instance that does not say how many it takes.")
+        Count, Meta(description="Concurrent questions per instance, unless the instance states its own limit.")
     ] = 256
-    max_backend_in_flight: Annotated[Count, Meta(description="Questions at once for any instance.")] = 1024
+    max_backend_in_flight: Annotated[Count, Meta(description="Upper limit on what an instance may state.")] = 1024
     max_instances: Annotated[Count, Meta(description="Instances of one backend.")] = 1000
 
 
@@ -284,58 +359,64 @@ class Drain(_Entry, frozen=True, kw_only=True):
     delay: Annotated[
         Duration,
         Meta(
-            description="It goes on answering for this long, with `Connection: close`, so that callers and load "
-            "balancers go elsewhere."
+            description="Keep answering for this long, with `Connection: close`, so that callers and load balancers "
+            "move to another replica."
         ),
     ] = "5s"
-    timeout: Annotated[Duration, Meta(description="Then it waits this long for what is in flight.")] = "30s"
+    timeout: Annotated[Duration, Meta(description="Then wait up to this long for requests in flight.")] = "30s"
 
 
 class Log(_Entry, frozen=True, kw_only=True):
     """What the hub writes to standard error."""
 
     format: Annotated[
-        Literal["auto", "json", "human"], Meta(description="`auto` is `human` at a terminal, `json` elsewhere.")
+        Literal["auto", "json", "human"], Meta(description="`auto`: `human` on a terminal, otherwise `json`.")
     ] = "auto"
-    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="The least that is written.")] = (
+    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="The lowest level logged.")] = (
         "info"
     )
 
 
 class File(_Entry, frozen=True, kw_only=True):
-    """The whole of `hub.yaml`."""
+    """All of `hub.yaml`."""
 
     listen: Annotated[Listen, Meta(description="The three ports.")] = Listen()
     tls: Annotated[Tls, Meta(description="TLS on the ports.")] = Tls()
     store: Annotated[
         str,
         Meta(
-            description="What has to last, such as which backends there are: `sqlite:PATH`, or `memory:`, which "
-            "forgets. Changing it needs a restart."
+            description="Persistent state, such as which backends exist: `sqlite:PATH`, or `memory:`, which is lost on "
+            "exit. Changing it needs a restart.",
+            extra={"expected": '"memory:" or "sqlite:PATH"'},
         ),
     ] = "sqlite:./appset-hub.db"
     deadline: Annotated[
-        Duration, Meta(description="For a whole request. Argo CD hangs up after 30 s unless its ConfigMap says else.")
+        Duration,
+        Meta(
+            description="For a whole request. Argo CD times out after 30 s unless the ConfigMap sets `requestTimeout`."
+        ),
     ] = "25s"
     wait_for_absent: Annotated[
         Duration,
-        Meta(description="How long a question waits for a backend that is not connected, inside the deadline."),
+        Meta(description="How long a request waits for a disconnected backend, within the deadline."),
     ] = "3s"
-    clients: Annotated[list[Client], Meta(description="Who may call over HTTP.")] = []
-    backends: Annotated[list[Backend], Meta(description="Who may register, and whom the hub dials.")] = []
+    clients: Annotated[list[Client], Meta(description="Callers over HTTP.")] = []
+    backends: Annotated[
+        list[Backend], Meta(description="Backends that may register, or that the hub connects to.")
+    ] = []
     routes: Annotated[list[Route], Meta(description="Which backends answer which names.")] = []
     guard: Annotated[
-        Guard, Meta(description="For routes that have no guard of their own, those made of claims included.")
+        Guard, Meta(description="For routes without a guard of their own, and for names served by claims.")
     ] = Guard()
     stale_if_error: Annotated[
         StaleIfError | None,
         Meta(
-            description="When a member fails or is absent, or an answer is held: give the last accepted answer instead "
-            "of an error. For routes that do not say themselves; none by default."
+            description="When a member fails or is absent, or an answer is held: return the last accepted answer "
+            "instead of an error. For routes that do not set it; off by default."
         ),
     ] = None
-    cache: Annotated[Cache, Meta(description="For routes that have no cache of their own.")] = Cache()
+    cache: Annotated[Cache, Meta(description="For routes that do not set it.")] = Cache()
     admin: Annotated[Admin, Meta(description="The admin port.")] = Admin()
-    limits: Annotated[Limits, Meta(description="How much of everything. Changing them needs a restart.")] = Limits()
+    limits: Annotated[Limits, Meta(description="Resource limits. Changes need a restart.")] = Limits()
     drain: Annotated[Drain, Meta(description="How the hub stops.")] = Drain()
-    log: Annotated[Log, Meta(description="Logs. Changing them needs a restart.")] = Log()
+    log: Annotated[Log, Meta(description="Logs. Changes need a restart.")] = Log()

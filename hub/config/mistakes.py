@@ -4,21 +4,46 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_MAX_SHOWN = 50  # In one text: a log line or a terminal has no use for thousands.
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mistake:
-    """One mistake: where, and what."""
+    """One mistake: where, and what.
+
+    ``path`` is a setting such as ``routes[0].deadline``, or the variable or flag that overrides one; it is empty for
+    the file as a whole. ``file`` is empty for what is not in the file; lines and columns count from 1.
+    """
 
     path: str
     reason: str
+    file: str = ""
+    line: int | None = None
+    column: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}" if self.path else self.reason
+        return self.shown()
+
+    def shown(self, kind: str = "") -> str:
+        """One line, as compilers print it: ``hub.yaml:12: routes[0].deadline: …``; ``kind`` follows the place."""
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
+        text = ": ".join(part for part in (place, kind, self.path, self.reason) if part)
+        return text if text.isprintable() else _escaped(text)
 
 
 class ConfigurationError(Exception):
-    """A configuration that cannot be used; ``str`` has a line for each mistake."""
+    """A configuration that cannot be used; ``str`` has a line for each mistake, up to a limit."""
 
     def __init__(self, mistakes: list[Mistake]) -> None:
-        super().__init__("\n".join(str(mistake) for mistake in mistakes))
+        super().__init__("\n".join(limited([str(mistake) for mistake in mistakes])))
         self.mistakes = mistakes
+
+
+def _escaped(text: str) -> str:
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def limited(lines: list[str]) -> list[str]:
+    """The first lines, and how many more there are."""
+    more = len(lines) - _MAX_SHOWN
+    return lines if more <= 0 else [*lines[:_MAX_SHOWN], f"… and {more} more"]

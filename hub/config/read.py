@@ -6,10 +6,13 @@ import re
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import msgspec
-import yaml
 
-from hub.config.file import DURATION_PATTERN, NAME_PATTERN, PERCENT_PATTERN, File
+from hub.config.document import BadDocument, Node, parse
+from hub.config.examine import Examination
+from hub.config.file import File
+from hub.config.files import CannotRead, read_file
 from hub.config.mistakes import ConfigurationError, Mistake
+from hub.config.places import At, Findings, Places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,46 +20,19 @@ if TYPE_CHECKING:
 
 ENVIRONMENT_PREFIX = "HUB_"
 
-_AT = re.compile(r"^(?P<reason>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>.*)`$", re.DOTALL)
+MAX_FILE_BYTES = 8 * 1024 * 1024
+
+MINIMAL = "clients: [{name: argocd, tokens: [{file: argocd.token}]}]"
+
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-_BOOL = "tag:yaml.org,2002:bool"
-_DATE = "tag:yaml.org,2002:timestamp"
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration as it is written. What ``findings`` calls bad is empty or a default in ``file``."""
 
-
-_MEANINGS = {
-    DURATION_PATTERN: "expected a duration, as in 500ms, 25s or 30m",
-    PERCENT_PATTERN: "expected a percentage, as in 50%",
-    NAME_PATTERN: "expected a DNS-1123 label: lower case letters, digits and hyphens",
-}
-
-
-class _Loader(yaml.CSafeLoader):
-    """YAML as people mean it: no key twice, a date is a text, and so are ``on``, ``off``, ``yes`` and ``no``."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own way to change it.
-        first: [(tag, pattern) for tag, pattern in resolvers if tag not in (_BOOL, _DATE)]
-        for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-_Loader.add_implicit_resolver(_BOOL, re.compile(r"^(true|false|True|False|TRUE|FALSE)$"), list("tTfF"))
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[str] = set()
-    for key_node, _ in node.value:
-        line = key_node.start_mark.line + 1
-        if not isinstance(key_node, yaml.ScalarNode):
-            raise yaml.MarkedYAMLError(problem=f"a key must be a text, in line {line}")
-        if key_node.value in seen:
-            raise yaml.MarkedYAMLError(problem=f'key "{key_node.value}" is there twice, again in line {line}')
-        seen.add(key_node.value)
-    return loader.construct_mapping(node, deep=True)
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+    file: File
+    findings: Findings
+    is_empty: bool = False
 
 
 def read(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, str]) -> File:
@@ -68,58 +44,85 @@ def read(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
         flags: from a path such as ``listen.http`` to its value.
 
     Raises:
-        ConfigurationError: the file is not as it should be, or a key in it is not known.
+        ConfigurationError: with all mistakes in the shape of the file.
     """
-    data = {} if path is None else _load(path)
+    written = examined(path, environment, flags)
+    if written.findings.errors:
+        raise ConfigurationError(written.findings.sorted_errors())
+    return written.file
+
+
+def examined(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, str]) -> Written:
+    """As ``read``, but with the mistakes in what it returns.
+
+    Raises:
+        ConfigurationError: the file cannot be read at all, or is not YAML.
+    """
+    root, bad = (None, []) if path is None else _parsed(path)
+    data: dict[str, Any] = {} if root is None or root.value is None else root.plain()
+    overrides: dict[At, str] = {}
     for setting in scalars():
-        name = ENVIRONMENT_PREFIX + setting.path.replace(".", "_").upper()
+        name = variable_name(setting.path)
         if name in environment:
-            _override(data, setting, environment[name], name)
+            _override(data, setting, environment[name], name, overrides)
         if setting.path in flags:
-            _override(data, setting, flags[setting.path], f"--{setting.path}")
+            _override(data, setting, flags[setting.path], flag_name(setting.path), overrides)
+    findings = Findings(Places(str(path or ""), root, overrides))
+    findings.errors += [_in_document(path, one) for one in bad]
+    return Written(file=_file(data, findings), findings=findings, is_empty=root is None or root.value is None)
+
+
+def _parsed(path: Path) -> tuple[Node | None, list[BadDocument]]:
+    try:
+        root, bad = parse(_text(path))
+    except BadDocument as error:
+        raise ConfigurationError([_in_document(path, error)]) from error
+    if root is not None and root.value is not None and not isinstance(root.value, dict):
+        what = "a list" if isinstance(root.value, list) else "a single value"
+        reason = f"expected a mapping of settings, got {what}; a minimal file is: {MINIMAL}"
+        raise ConfigurationError([_in_document(path, BadDocument(reason, root.place))])
+    return root, bad
+
+
+def _in_document(path: Path | None, error: BadDocument) -> Mistake:
+    return Mistake(path="", reason=str(error), file=str(path), line=error.line, column=error.column)
+
+
+def _text(path: Path) -> str:
+    try:
+        data = read_file(path, MAX_FILE_BYTES)
+    except CannotRead as error:
+        raise ConfigurationError([Mistake(path="", reason=f"cannot read the file: {error}", file=str(path))]) from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError([_in_document(path, _not_utf_8(data, error.start))]) from error
+
+
+def _not_utf_8(data: bytes, start: int) -> BadDocument:
+    if data[:2] in _UTF_16:
+        return BadDocument("the file is UTF-16; save it as UTF-8")
+    before = data[:start]
+    line_start = before.rfind(b"\n") + 1
+    place = before.count(b"\n") + 1, len(before[line_start:].decode("utf-8", "replace")) + 1
+    return BadDocument(f"the file is not UTF-8: byte 0x{data[start]:02x}; save it as UTF-8", place)
+
+
+def _file(data: dict[str, Any], findings: Findings) -> File:
     try:
         return msgspec.convert(data, File)
     except msgspec.ValidationError as error:
-        raise ConfigurationError([_mistake(str(error))]) from error
+        found: File = Examination(findings, _elsewhere()).struct(data, File)
+        if not findings.errors:
+            findings.errors.append(Mistake(path="", reason=str(error)))
+        return found
 
 
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a subclass of the safe loader.
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigurationError([Mistake(str(path), f"cannot read it: {reason}")]) from error
-    except yaml.YAMLError as error:
-        raise ConfigurationError([Mistake(str(path), f"not YAML: {_yaml_reason(error)}")]) from error
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise ConfigurationError([Mistake(str(path), "expected a mapping of settings")])
-    return data
-
-
-def _yaml_reason(error: yaml.YAMLError) -> str:
-    if isinstance(error, yaml.MarkedYAMLError):
-        mark = error.problem_mark
-        return f"{error.problem}" + (f" in line {mark.line + 1}" if mark is not None else "")
-    return str(error).splitlines()[0]
-
-
-def _mistake(text: str) -> Mistake:
-    found = _AT.match(text)
-    assert found is not None  # noqa: S101 - the pattern matches any text.
-    path = (found["path"] or "").removeprefix("$").removeprefix(".")
-    reason = found["reason"]
-    unknown = _UNKNOWN.match(reason)
-    if unknown:
-        return Mistake(f"{path}.{unknown['key']}" if path else unknown["key"], "there is no such setting")
-    missing = re.match(r"Object missing required field `(.*)`$", reason)
-    if missing:
-        return Mistake(f"{path}.{missing[1]}" if path else missing[1], "is missing")
-    for pattern, meaning in _MEANINGS.items():
-        if repr(pattern) in reason:
-            return Mistake(path, meaning)
-    return Mistake(path, reason[:1].lower() + reason[1:].replace("`", '"'))
+def _elsewhere() -> dict[str, str]:
+    """From the last part of a plain setting's path to the whole, where that is unambiguous and not at the top."""
+    inner = [setting.path for setting in scalars() if "." in setting.path]
+    last = [path.rpartition(".")[2] for path in inner]
+    return {key: path for key, path in zip(last, inner, strict=True) if last.count(key) == 1}
 
 
 class Scalar(msgspec.Struct, frozen=True):
@@ -135,8 +138,9 @@ def scalars() -> Iterator[Scalar]:
 
 
 def _scalars(struct: type[msgspec.Struct], prefix: str) -> Iterator[Scalar]:
-    for name, hint in get_type_hints(struct).items():
-        path = f"{prefix}{name}"
+    hints = get_type_hints(struct)
+    for name in struct.__struct_fields__:
+        hint, path = hints[name], f"{prefix}{name}"
         kinds = get_args(hint) or (hint,)
         if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
             yield from _scalars(hint, f"{path}.")
@@ -144,17 +148,22 @@ def _scalars(struct: type[msgspec.Struct], prefix: str) -> Iterator[Scalar]:
             yield Scalar(path, hint is int)
 
 
-def _override(data: dict[str, Any], setting: Scalar, value: str, source: str) -> None:
+def variable_name(path: str) -> str:
+    """The variable that overrides a setting: ``HUB_LISTEN_HTTP`` for ``listen.http``."""
+    return ENVIRONMENT_PREFIX + path.replace(".", "_").upper()
+
+
+def flag_name(path: str) -> str:
+    """The flag that overrides a setting: ``--http`` for ``listen.http``, ``--log-level`` for ``log.level``."""
+    return "--" + path.removeprefix("listen.").replace(".", "-")
+
+
+def _override(data: dict[str, Any], setting: Scalar, value: str, source: str, overrides: dict[At, str]) -> None:
     *parents, last = setting.path.split(".")
     for parent in parents:
-        inner = data.setdefault(parent, {})
-        if not isinstance(inner, dict):
-            raise ConfigurationError([Mistake(parent, "expected a mapping of settings")])
-        data = inner
-    if setting.is_number:
-        try:
-            data[last] = int(value)
-        except ValueError as error:
-            raise ConfigurationError([Mistake(source, "expected a whole number")]) from error
-    else:
-        data[last] = value
+        data = data.setdefault(parent, {})
+        if not isinstance(data, dict):
+            return  # Which is reported as what it is: a mapping of the file that is not one.
+    is_number = setting.is_number and re.fullmatch("[0-9]{1,18}", value)
+    data[last] = int(value) if is_number else value
+    overrides[*parents, last] = source

@@ -169,6 +169,12 @@ class ConfigurationReloaded(Event, frozen=True, kw_only=True):
     needs_restart: tuple[str, ...] = ()
 
 
+class ConfigurationDoubtful(Event, frozen=True, kw_only=True):
+    """The configuration in force holds something that can hardly be meant: ``problem`` is one line with its place."""
+
+    problem: str
+
+
 class HubStarted(Event, frozen=True, kw_only=True):
     """The hub is ready to serve."""
 

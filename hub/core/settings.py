@@ -124,3 +124,5 @@ class Settings:
     dev: bool
     watched: tuple[str, ...]
     """The files whose change may change any of this."""
+    warnings: tuple[str, ...] = ()
+    """What is allowed but can hardly be meant: one line each, with its place."""

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from hub import __version__
 from hub.core.clients import Client
 from hub.core.directory import Directory, Grant
-from hub.core.events import HubStarted
+from hub.core.events import ConfigurationDoubtful, HubStarted
 from hub.core.tokens import TokenRing
 from hub.http.admin import Admin, Readiness
 from hub.http.admin_site import AdminSite
@@ -108,6 +108,7 @@ class Hub:
                 admin=f"{listen.admin.host}:{self.admin_port}",
             )
         )
+        self._warn(self._settings)
         return self
 
     async def __aexit__(
@@ -261,7 +262,12 @@ class Hub:
         self._grpc_certificates.files = settings.grpc_tls
         if self._http_tls is not None and settings.http_tls is not None:
             load_certificates(self._http_tls, settings.http_tls)
+        self._warn(settings)
         return tuple(name for name in _FIXED if getattr(settings, name) != getattr(self._settings, name))
+
+    def _warn(self, settings: Settings) -> None:
+        for problem in settings.warnings:
+            self.telemetry.emit(ConfigurationDoubtful(problem=problem))
 
     async def drain(self, delay_s: float) -> None:
         """Go on answering for a while but ask callers to go elsewhere; then answer what is in flight, and no more."""

@@ -48,6 +48,7 @@ class Telemetry:
             ev.BackendForgotten: self._backend_forgotten,
             ev.StoreTrouble: self._store_trouble,
             ev.ConfigurationReloaded: self._configuration_reloaded,
+            ev.ConfigurationDoubtful: self._configuration_doubtful,
             ev.HubStarted: self._hub_started,
             ev.HubStopping: self._hub_stopping,
             ev.InternalFault: self._internal_fault,
@@ -187,6 +188,9 @@ class Telemetry:
             self._log.warning("configuration_reloaded", needs_restart=event.needs_restart)
         else:
             self._log.info("configuration_reloaded")
+
+    def _configuration_doubtful(self, event: ev.ConfigurationDoubtful) -> None:
+        self._log.warning("configuration_warning", problem=event.problem)
 
     def _hub_started(self, event: ev.HubStarted) -> None:
         self._log.info("hub_started", version=event.version, http=event.http, grpc=event.grpc, admin=event.admin)

@@ -181,7 +181,7 @@ def test_routes_and_backends_are_listed(operated: Operated) -> None:
 
 
 def test_config_is_checked_and_shown_without_secrets(operated: Operated) -> None:
-    assert operated.run("config", "check").out == "ok: 1 clients, 2 backends, 1 routes\n"
+    assert operated.run("config", "check").out == "ok: 1 client, 2 backends, 1 route\n"
     shown = operated.run("config", "show")
     assert shown.code == 0
     assert "tokens/argocd" in shown.out

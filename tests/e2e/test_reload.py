@@ -60,9 +60,12 @@ def test_a_token_that_changes_in_its_file_is_taken(rig: Rig, hub: Hub) -> None:
 
 
 def test_a_bad_file_keeps_the_old_state_and_says_so(rig: Rig, hub: Hub) -> None:
-    rig.write("deadline: soon\n")
+    rig.configure(**routed(rig, "images"), deadline="soon", wait_for_absent="later")
     kept = hub.event("configuration_kept", level="error")
-    assert kept["problem"].startswith("deadline: expected a duration")
+    first, second = kept["problem"].split(f"; {rig.config}:")
+    assert first.startswith(f"{rig.config}:")
+    assert "deadline: expected a duration" in first
+    assert "wait_for_absent: expected a duration" in second
     assert hub.metric("appset_hub_configuration_reloads_total", result="failed") == 1
     assert hub.metric("appset_hub_configuration_last_reload_successful") == 0
     assert hub.ask("fb-1").sets == [{"from": "images"}]

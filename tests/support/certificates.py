@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import grpc
 import trustme
 
@@ -16,9 +18,10 @@ class Authority:
     def ca_pem(self) -> bytes:
         return self._ca.cert_pem.bytes()
 
-    def pair(self, name: str) -> tuple[bytes, bytes]:
-        """Key and chain, PEM."""
-        issued = self._ca.issue_cert(name)
+    def pair(self, name: str, *, until: int | None = None) -> tuple[bytes, bytes]:
+        """Key and chain, PEM; ``until`` is the year in which the certificate expired."""
+        expiry = None if until is None else dt.datetime(until, 1, 1, tzinfo=dt.UTC)
+        issued = self._ca.issue_cert(name, not_after=expiry)
         return issued.private_key_pem.bytes(), b"".join(blob.bytes() for blob in issued.cert_chain_pems)
 
     def server(self, name: str, *, clients: bool) -> grpc.ServerCredentials:

@@ -1,0 +1,276 @@
+"""From a configuration as it is written to settings: files are read and names resolved; what is wrong is collected."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hub.config import addresses
+from hub.config import file as shape
+from hub.config.credentials import CredentialReader
+from hub.config.durations import MAX_S, seconds
+from hub.config.suggestions import did_you_mean
+from hub.core import settings as core
+from hub.core.answer import Limits
+from hub.core.clients import Client
+from hub.core.combine import AnswerRules, Combine, Concat, First, Merge
+from hub.core.directory import Grant
+from hub.core.guard import GuardPolicy
+from hub.core.routes import CLAIMED, Freshness, Route, Trust
+from hub.core.values import ValueRules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from hub.config.files import Files
+    from hub.config.places import At, Findings
+    from hub.config.read import Written
+
+_MAX_SUGGESTIONS = 20  # Each compares with every name; a file with more such mistakes has another problem.
+
+
+class Resolver:
+    """One pass over a configuration."""
+
+    def __init__(self, written: Written, files: Files, *, dev: bool) -> None:
+        self._written = written.file
+        self._findings: Findings = written.findings
+        self._files = files
+        self._credentials = CredentialReader(files, written.findings)
+        self._dev = dev
+        self._suggestions_left = _MAX_SUGGESTIONS
+
+    def settings(self, path: Path | None, folder: Path) -> core.Settings:
+        """The settings; only good if nothing was found wrong."""
+        written = self._written
+        if path is not None:
+            self._files.watched.append(str(path))
+        listen = addresses.listen(written.listen, self._findings)
+        if self._dev:
+            self._check_loopback(listen)
+        return core.Settings(
+            listen=listen,
+            http_tls=self._credentials.server_tls(("tls", "http"), written.tls.http),
+            grpc_tls=self._credentials.server_tls(("tls", "grpc"), written.tls.grpc),
+            store=self._store(folder),
+            clients=self._clients(),
+            backends=self._backends(),
+            routes=self._routes(),
+            claimed=self._claimed(),
+            admin_tokens=self._credentials.tokens(("admin",), "the admin port", "", written.admin.tokens),
+            limits=self._limits(),
+            drain=core.Drain(
+                delay_s=self._seconds(("drain", "delay"), written.drain.delay),
+                timeout_s=self._seconds(("drain", "timeout"), written.drain.timeout),
+            ),
+            log_format=written.log.format,
+            log_level=written.log.level,
+            dev=self._dev,
+            watched=tuple(self._files.watched),
+        )
+
+    def _wrong(self, at: At, reason: str) -> None:
+        self._findings.wrong(at, reason)
+
+    def _check_loopback(self, listen: core.Listen) -> None:
+        for name in ("http", "grpc", "admin"):
+            if not getattr(listen, name).loopback:
+                self._wrong(("listen", name), 'with --dev the hub listens on loopback only, such as "127.0.0.1:4355"')
+
+    def _store(self, folder: Path) -> str:
+        store = self._written.store
+        fault = addresses.store_fault(store)
+        if fault is not None:
+            self._wrong(("store",), fault)
+            self._findings.bad(("store",))
+        if not store.startswith(addresses.SQLITE):
+            return store
+        return addresses.SQLITE + str(folder / store.removeprefix(addresses.SQLITE))
+
+    def _seconds(self, at: At, text: str) -> float:
+        value_s = seconds(text)
+        if value_s > MAX_S:
+            self._wrong(at, f"must be at most {MAX_S / 86400:.0f}d")
+            self._findings.bad(at)
+        return value_s
+
+    def _positive(self, at: At, text: str) -> float:
+        value_s = self._seconds(at, text)
+        if value_s <= 0:
+            self._wrong(at, "must be greater than zero")
+            self._findings.bad(at)
+        return value_s
+
+    def _unique(self, section: str, names: Iterable[str]) -> None:
+        seen: dict[str, int] = {}
+        for index, name in enumerate(names):
+            first = seen.setdefault(name, index)
+            if first != index:
+                also = self._findings.places.also((section, first, "name"))
+                self._wrong((section, index, "name"), f'duplicate name "{name}" (also {also})')
+
+    def _clients(self) -> tuple[core.ClientTokens, ...]:
+        entries = self._written.clients
+        self._unique("clients", (entry.name for entry in entries))
+        return tuple(
+            core.ClientTokens(
+                client=Client(
+                    name=entry.name,
+                    application_sets=tuple(entry.application_sets),
+                    routes=tuple(entry.routes),
+                    max_in_flight=entry.max_in_flight,
+                ),
+                tokens=self._credentials.tokens(("clients", index), "client", entry.name, entry.tokens),
+            )
+            for index, entry in enumerate(entries)
+        )
+
+    def _backends(self) -> tuple[core.BackendSettings, ...]:
+        entries = self._written.backends
+        self._unique("backends", (entry.name for entry in entries))
+        return tuple(self._backend(("backends", index), entry) for index, entry in enumerate(entries))
+
+    def _backend(self, at: At, entry: shape.Backend) -> core.BackendSettings:
+        self._check_access(at, entry)
+        tls = entry.call_tls or shape.CallTls()
+        chain, key = self._call_pair((*at, "call_tls"), tls)
+        return core.BackendSettings(
+            grant=Grant(
+                backend=entry.name,
+                application_sets=tuple(entry.application_sets),
+                addresses=tuple(entry.addresses),
+                configured_address=entry.address,
+            ),
+            tokens=self._credentials.tokens(at, "backend", entry.name, entry.tokens),
+            certificates=tuple(entry.certificates),
+            call_tls=entry.call_tls is not None,
+            call_ca=self._credentials.certificate((*at, "call_tls", "ca"), tls.ca) if tls.ca else None,
+            call_certificate=chain,
+            call_key=key,
+            call_server_name=tls.server_name,
+            call_token=self._credentials.token((*at, "call_token"), entry.call_token) if entry.call_token else "",
+        )
+
+    def _check_access(self, at: At, entry: shape.Backend) -> None:
+        if not entry.tokens and not entry.certificates and not entry.address and not self._dev:
+            self._wrong(
+                at,
+                f'backend "{entry.name}" needs tokens or certificates to register with, or an address to connect to',
+            )
+        if entry.certificates and (self._written.tls.grpc is None or not self._written.tls.grpc.client_ca):
+            self._wrong(
+                (*at, "certificates"), "need tls.grpc.client_ca, the CA that client certificates are checked against"
+            )
+        fault = addresses.target_fault(entry.address) if entry.address else None
+        if fault is not None:
+            self._wrong((*at, "address"), f'expected an address such as "images:50051", got "{entry.address}": {fault}')
+
+    def _call_pair(self, at: At, tls: shape.CallTls) -> tuple[bytes | None, bytes | None]:
+        if tls.certificate and tls.key:
+            return self._credentials.pair(at, tls.certificate, tls.key)
+        if tls.certificate or tls.key:
+            given, missing = ("certificate", "key") if tls.certificate else ("key", "certificate")
+            self._wrong(at, f"{given} needs {missing} as well")
+        return None, None
+
+    def _routes(self) -> tuple[Route, ...]:
+        entries = self._written.routes
+        self._unique("routes", (entry.name for entry in entries))
+        known = {entry.name: None for entry in self._written.backends}
+        return tuple(self._route(("routes", index), entry, known) for index, entry in enumerate(entries))
+
+    def _route(self, at: At, entry: shape.Route, known: dict[str, None]) -> Route:
+        self._check_members(at, entry, known)
+        written = self._written
+        return Route(
+            name=entry.name,
+            members=tuple(entry.backends),
+            application_sets=tuple(entry.application_sets),
+            parameters=tuple(entry.parameters.items()),
+            combine=_combine(entry.combine),
+            deadline_s=self._positive((*at, "deadline"), entry.deadline)
+            if entry.deadline
+            else seconds(written.deadline),
+            wait_for_absent_s=self._seconds((*at, "wait_for_absent"), entry.wait_for_absent or written.wait_for_absent),
+            rules=AnswerRules(required_keys=tuple(entry.required_keys), unique_by=tuple(entry.unique_by)),
+            values=ValueRules(numbers=entry.numbers, nulls=entry.nulls, echo=tuple(entry.echo)),
+            trust=self._trust(at, entry),
+        )
+
+    def _check_members(self, at: At, entry: shape.Route, known: dict[str, None]) -> None:
+        for index, backend in enumerate(entry.backends):
+            member = (*at, "backends", index)
+            if backend not in known:
+                self._wrong(member, f'no backend "{backend}" is configured{self._meant(backend, known)}')
+            if backend in entry.backends[:index]:
+                self._wrong(member, f'duplicate backend "{backend}"')
+
+    def _meant(self, name: str, known: Iterable[str]) -> str:
+        self._suggestions_left -= 1
+        return did_you_mean(name, known) if self._suggestions_left >= 0 else ""
+
+    def _claimed(self) -> Route:
+        """What all routes of claims are like."""
+        written = self._written
+        return Route(
+            name=CLAIMED,
+            members=(),
+            deadline_s=self._positive(("deadline",), written.deadline),
+            wait_for_absent_s=self._seconds(("wait_for_absent",), written.wait_for_absent),
+            trust=self._trust((), written),
+        )
+
+    def _trust(self, at: At, entry: shape.Route | shape.File) -> Trust:
+        """The guard, cache and stale answers of a route; what it does not set is that of the whole file."""
+        written = self._written
+        stale, cache, guard = entry.stale_if_error, entry.cache, entry.guard
+        stale_s = None if stale is None else self._positive((*at, "stale_if_error", "max_age"), stale.max_age)
+        if stale is None and written.stale_if_error is not None:
+            stale_s = seconds(written.stale_if_error.max_age)
+        freshness = cache or written.cache
+        return Trust(
+            guard=self._guard((*at, "guard"), guard) if guard is not None else _guard(written.guard),
+            freshness=Freshness(
+                fresh_s=self._seconds((*at, "cache", "fresh"), freshness.fresh),
+                max_s=self._seconds((*at, "cache", "max"), freshness.max),
+            ),
+            stale_max_age_s=stale_s,
+        )
+
+    def _guard(self, at: At, guard: shape.Guard) -> GuardPolicy:
+        if guard.release != "manual":
+            self._positive((*at, "release", "after"), guard.release.after)
+        return _guard(guard)
+
+    def _limits(self) -> core.HubLimits:
+        limits = self._written.limits
+        return core.HubLimits(
+            answer=Limits(max_bytes=limits.max_answer_bytes, max_sets=limits.max_sets, max_depth=limits.max_depth),
+            max_head_bytes=limits.max_head_bytes,
+            max_body_bytes=limits.max_body_bytes,
+            body_timeout_s=self._positive(("limits", "body_timeout"), limits.body_timeout),
+            keepalive_s=self._positive(("limits", "keepalive"), limits.keepalive),
+            requests_in_flight=limits.requests_in_flight,
+            remembered_entries=limits.remembered_entries,
+            remembered_bytes=limits.remembered_bytes,
+            kept_questions=limits.kept_questions,
+            lease_s=self._positive(("limits", "lease"), limits.lease),
+            default_backend_in_flight=limits.backend_in_flight,
+            max_backend_in_flight=limits.max_backend_in_flight,
+            max_instances=limits.max_instances,
+        )
+
+
+def _guard(guard: shape.Guard) -> GuardPolicy:
+    return GuardPolicy(
+        mode=guard.mode,
+        max_drop=float(guard.max_drop.removesuffix("%") or 0) / 100,
+        min_sets=guard.min_sets,
+        release_after_s=None if guard.release == "manual" else seconds(guard.release.after),
+    )
+
+
+def _combine(written: str | shape.Merge) -> Combine:
+    if isinstance(written, shape.Merge):
+        return Merge(on=tuple(written.merge.on))
+    return First() if written == "first" else Concat()
