@@ -20,7 +20,9 @@ the file over the defaults. An unknown key is a mistake, and mistakes are told w
 
 The file, and every token and certificate that it names, is read again when it changes, or on SIGHUP; a bad file keeps
 the old state and says so in the log and in `appset_hub_configuration_last_reload_successful`. `listen`, `store`,
-`limits`, `drain` and `log` need a restart.
+`limits`, `drain` and `log` need a restart; so does turning TLS on or off in `tls`, or client certificates. When one of
+these has changed, everything else is applied, and the log, `/readyz` and `appset_hub_configuration_needs_restart` say
+what still waits for the restart.
 
 Durations are a number and a unit: `500ms`, `25s`, `30m`, `1h`, `7d`. Patterns are globs: `*` any text, `?` one
 character, `[abc]` one of these. Paths start at the folder of `hub.yaml`.

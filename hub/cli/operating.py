@@ -149,12 +149,13 @@ def _show_backends(operator: Operator, *, as_json: bool) -> None:
         print_json(found)
         return
     print_table(
-        ("BACKEND", "STATE", "CLAIMS", "KIND", "INSTANCE", "IN FLIGHT"),
+        ("BACKEND", "STATE", "CLAIMS", "NOT GRANTED", "KIND", "INSTANCE", "IN FLIGHT"),
         [
             (
                 backend["name"],
                 one.get("state", backend["state"]),
                 ", ".join(backend["claimed"]) or "-",
+                ", ".join(backend["ignored"]) or "-",
                 one["kind"],
                 one["instance"],
                 str(one["in_flight"]),
@@ -163,6 +164,18 @@ def _show_backends(operator: Operator, *, as_json: bool) -> None:
             for one in backend["instances"] or [{"kind": "-", "instance": "-", "in_flight": 0}]
         ],
         empty="no backends are configured",
+    )
+    for backend in found:
+        if backend["ignored"]:
+            click.echo(_ignored_text(backend), err=True)
+
+
+def _ignored_text(backend: dict[str, Any]) -> str:
+    claims = ", ".join(f'"{pattern}"' for pattern in backend["ignored"])
+    return (
+        f'warning: backend "{backend["name"]}" claims {claims}, which its grant excludes, so its names get '
+        "a 404 unless a route serves them; "
+        f'add it to application_sets of backend "{backend["name"]}" in hub.yaml, or remove it from the backend'
     )
 
 

@@ -62,12 +62,12 @@ def say_ignored(patterns: tuple[str, ...], backend: str, target: str) -> None:
     """Log the claimed patterns that do not count at a hub; nothing when all of them may."""
     if patterns:
         _log.warning(
-            'the hub at %s ignores the claim %s: its configuration does not grant that to backend "%s", so these names '
-            'get a 404; have it added to application_sets of backend "%s" there, or remove it here',
+            'the hub at %s ignores the claim %s: its configuration does not grant that to backend "%s", so its names '
+            "get a 404 unless a route serves them; %s",
             target,
             ", ".join(f'"{pattern}"' for pattern in patterns),
             backend,
-            backend,
+            f'have it added to application_sets of backend "{backend}" there, or remove it here',
         )
 
 
