@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_LARGEST_PORT = 65535
+
 _BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30)
 
 
@@ -59,7 +61,7 @@ class QuestionMetrics:
                 raise
             except asyncio.CancelledError:
                 raise
-            except Exception:
+            except BaseException:
                 outcome = "exception"
                 raise
             finally:
@@ -81,8 +83,8 @@ async def admin_port(address: str | None, metrics: QuestionMetrics, served: Runn
         yield
         return
     host, colon, port = address.rpartition(":")
-    if not colon or not port.isdecimal():
-        raise Mistake("--admin", f'"{address}" is not HOST:PORT')
+    if not colon or not port.isdecimal() or int(port) > _LARGEST_PORT:
+        raise Mistake("--admin", f'"{address}": expected HOST:PORT, for example 0.0.0.0:8080')
     runner = web.AppRunner(_app(metrics, served), access_log=None)
     await runner.setup()
     try:

@@ -28,6 +28,9 @@ class _Empty:
     def instances(self) -> Iterable[tuple[str, str, int]]:
         return ()
 
+    def ignored_claims(self) -> Iterable[tuple[str, int]]:
+        return ()
+
     def requests_in_flight(self) -> int:
         return 0
 

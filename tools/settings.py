@@ -23,7 +23,9 @@ clients: [{name: argocd, tokens: [{file: argocd.token}]}]
 
 The file, and every token and certificate that it names, is reloaded when it changes, and on SIGHUP. A bad file keeps
 the old configuration; the log and `appset_hub_configuration_last_reload_successful` say so. `listen`, `store`,
-`limits`, `drain` and `log` need a restart.
+`limits`, `drain` and `log` need a restart, and so does turning TLS or client certificates on or off in `tls`. When one
+of these changes, everything else is applied, and the log, `/readyz` and `appset_hub_configuration_needs_restart` say
+what needs the restart.
 
 ## Checking a file
 

@@ -84,6 +84,7 @@ func (s *session) read() error {
 		switch kind := message.GetKind().(type) {
 		case *stubs.AttachResponse_Welcome:
 			log.Printf("attached to hub %s", kind.Welcome.GetHubInstance())
+			warnOfIgnored(kind.Welcome.GetIgnoredApplicationSets())
 		case *stubs.AttachResponse_Questions:
 			for _, question := range kind.Questions.GetQuestions() {
 				s.count(1)

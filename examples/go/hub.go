@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log"
 	"os"
 	"strings"
 	"time"
@@ -61,4 +62,11 @@ func self(name string) (*stubs.BackendInfo, error) {
 	}
 	instance := fmt.Sprintf("%s-%d-%d", host, os.Getpid(), time.Now().UnixNano())
 	return &stubs.BackendInfo{Name: name, Instance: instance, ApplicationSets: claim}, nil
+}
+
+// warnOfIgnored says which claimed patterns never count at the hub.
+func warnOfIgnored(patterns []string) {
+	if len(patterns) > 0 {
+		log.Printf("the hub ignores the claim %q: add it to application_sets of this backend in the hub's configuration", patterns)
+	}
 }

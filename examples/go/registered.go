@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log"
+	"slices"
 	"time"
 
 	"example/backend/stubs"
@@ -14,6 +15,7 @@ const callLimit = 10 * time.Second
 func stayRegistered(ctx context.Context, o options, backend *stubs.BackendInfo) {
 	// Everything is said each time, for the hub may have been restarted in between.
 	request := &stubs.RegisterRequest{Backend: backend, Address: o.address}
+	var ignored []string
 	for ctx.Err() == nil {
 		pause := retryAfter
 		err := callHub(ctx, o, func(ctx context.Context, hub stubs.RegistryServiceClient) error {
@@ -21,6 +23,10 @@ func stayRegistered(ctx context.Context, o options, backend *stubs.BackendInfo) 
 			if err == nil {
 				// Two attempts may fail before the lease ends.
 				pause = response.GetTtl().AsDuration() / 3
+				if !slices.Equal(ignored, response.GetIgnoredApplicationSets()) {
+					ignored = response.GetIgnoredApplicationSets()
+					warnOfIgnored(ignored)
+				}
 			}
 			return err
 		})

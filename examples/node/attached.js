@@ -4,7 +4,7 @@ import { setTimeout } from "node:timers/promises";
 import grpc from "@grpc/grpc-js";
 
 import { answer } from "./answer.js";
-import { authorization, openHub, self } from "./hub.js";
+import { authorization, openHub, self, warnOfIgnored } from "./hub.js";
 
 const RETRY_AFTER_MS = 500;
 
@@ -39,7 +39,10 @@ async function attach(client, backend, options, leaving) {
   };
 
   stream.on("data", (message) => {
-    if (message.kind === "welcome") console.log(`attached to hub ${message.welcome.hub_instance}`);
+    if (message.kind === "welcome") {
+      console.log(`attached to hub ${message.welcome.hub_instance}`);
+      warnOfIgnored(message.welcome.ignored_application_sets);
+    }
     if (message.kind === "drain") finish();
     for (const question of message.questions?.questions ?? []) {
       inFlight.add(question.id);

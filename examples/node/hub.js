@@ -29,3 +29,10 @@ export function authorization({ tokenFile }) {
 export function self({ name }) {
   return { name, instance: randomUUID(), application_sets: CLAIM };
 }
+
+/** Say which claimed patterns never count at the hub. An empty list is a field that is not there. */
+export function warnOfIgnored(patterns = []) {
+  if (patterns.length === 0) return;
+  const claim = patterns.map((pattern) => `"${pattern}"`).join(", ");
+  console.log(`the hub ignores the claim ${claim}: add it to application_sets of this backend in the hub's configuration`);
+}

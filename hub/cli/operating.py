@@ -92,17 +92,29 @@ def _show_backends(hub: Operator, *, as_json: bool) -> None:
         print_json(found)
         return
     print_table(
-        ("BACKEND", "STATE", "CLAIMS", "KIND", "INSTANCE", "IN FLIGHT"),
+        ("BACKEND", "STATE", "CLAIMS", "NOT GRANTED", "KIND", "INSTANCE", "IN FLIGHT"),
         [(backend.name, *_instance_cells(backend, one)) for backend in found for one in backend.instances or (None,)],
         empty="no backends are configured",
+    )
+    for backend in found:
+        if backend.ignored:
+            click.echo(_ignored_text(backend), err=True)
+
+
+def _ignored_text(backend: BackendView) -> str:
+    claims = ", ".join(f'"{pattern}"' for pattern in backend.ignored)
+    return (
+        f'warning: backend "{backend.name}" claims {claims}, which its grant excludes, so its names get '
+        "a 404 unless a route serves them; "
+        f'add it to application_sets of backend "{backend.name}" in hub.yaml, or remove it from the backend'
     )
 
 
 def _instance_cells(backend: BackendView, one: InstanceView | None) -> tuple[str, ...]:
-    claims = ", ".join(backend.claimed) or "-"
+    claims, ignored = (", ".join(patterns) or "-" for patterns in (backend.claimed, backend.ignored))
     if one is None:
-        return backend.state, claims, "-", "-", "0"
-    return one.state, claims, one.kind, one.instance, str(one.in_flight)
+        return backend.state, claims, ignored, "-", "-", "0"
+    return one.state, claims, ignored, one.kind, one.instance, str(one.in_flight)
 
 
 class _Forgotten(msgspec.Struct, frozen=True):

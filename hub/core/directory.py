@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from hub.core.patterns import any_matches, matcher
+from hub.core.patterns import any_matches, matcher, without_overlap
 from hub.core.routes import Claim
 
 if TYPE_CHECKING:
@@ -110,11 +110,13 @@ class Directory(Generic[LinkT]):
         self._registered: dict[str, tuple[str, ...]] = dict(claims)
         self._instances: dict[str, dict[tuple[str, str], Instance[LinkT]]] = {}
         self._schemas: dict[str, bytes] = {}
+        self._ignored: dict[str, tuple[str, ...]] = {}
         self.set_grants(grants)
 
     def set_grants(self, grants: Iterable[Grant]) -> None:
         """Take what the configuration grants now."""
         self._grants = {grant.backend: grant for grant in grants}
+        self._ignored.clear()
 
     def grant(self, backend: str) -> Grant | None:
         """What a backend may do, or ``None`` if the configuration does not know it."""
@@ -147,10 +149,26 @@ class Directory(Generic[LinkT]):
 
     def set_claim(self, backend: str, patterns: tuple[str, ...]) -> None:
         """Take a backend's lasting claim; an empty one forgets it."""
+        self._ignored.pop(backend, None)
         if patterns:
             self._registered[backend] = patterns
         else:
             self._registered.pop(backend, None)
+
+    def ignored_claim(self, backend: str) -> tuple[str, ...]:
+        """The patterns of the backend's lasting claim that can never count: its grant has no name that they match.
+
+        A pattern that is partly inside the grant, such as ``*`` under ``fb-*``, is not ignored.
+        """
+        if backend not in self._ignored:
+            grant = self.grant(backend)
+            granted = () if grant is None else grant.application_sets
+            self._ignored[backend] = without_overlap(self.registered_claim(backend), granted)
+        return self._ignored[backend]
+
+    def ignored_counts(self) -> Iterator[tuple[str, int]]:
+        """For each configured backend: how many of its claimed patterns can never count."""
+        return ((backend, len(self.ignored_claim(backend))) for backend in self._grants)
 
     def current_claim(self, backend: str) -> tuple[str, ...]:
         """What the instances that are here now claim."""

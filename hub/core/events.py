@@ -148,6 +148,18 @@ class RegistrationRefused(Event, frozen=True, kw_only=True):
     detail: str
 
 
+class ClaimIgnored(Event, frozen=True, kw_only=True):
+    """A backend claims ``patterns`` that its grant, ``granted``, excludes: no name will reach it by them.
+
+    ``instance`` is the one that just claimed them, or empty when a new configuration granted less than before.
+    """
+
+    backend: str
+    patterns: tuple[str, ...]
+    granted: tuple[str, ...]
+    instance: str = ""
+
+
 class BackendForgotten(Event, frozen=True, kw_only=True):
     """An operator took a backend's lasting claim away. ``who`` is empty if the caller did not say."""
 
@@ -163,7 +175,10 @@ class StoreTrouble(Event, frozen=True, kw_only=True):
 
 
 class ConfigurationReloaded(Event, frozen=True, kw_only=True):
-    """The configuration was read again; ``problem`` is empty when it was taken."""
+    """The configuration was read again; ``problem`` is empty when it was taken.
+
+    ``needs_restart`` names the changed settings that stay as they were until the hub is restarted.
+    """
 
     problem: str = ""
     needs_restart: tuple[str, ...] = ()

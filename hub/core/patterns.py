@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 _WILDCARD = re.compile(r"[*?\[]")
 
+_LAST_WILDCARD = re.compile(r"[*?\]]")  # Where it ends.
+
 
 def matcher(pattern: str) -> Callable[[str], bool]:
     """A test for one pattern.
@@ -51,6 +53,34 @@ class _LazyRegex:
 def any_matches(patterns: Iterable[str], name: str) -> bool:
     """Whether one of the patterns matches. For a few patterns; an index is for many."""
     return any(matcher(pattern)(name) for pattern in patterns)
+
+
+def may_overlap(one: str, other: str) -> bool:
+    """Whether some name may match both patterns.
+
+    False only if no name can: it looks at what the patterns begin and end with, or, if one of them has no wildcard, at
+    the other one. Such as ``a?`` and ``a??`` are taken for overlapping.
+    """
+    for literal, pattern in ((one, other), (other, one)):
+        if _WILDCARD.search(literal) is None:
+            return matcher(pattern)(literal)
+    prefix, other_prefix = literal_prefix(one), literal_prefix(other)
+    suffix, other_suffix = _literal_suffix(one), _literal_suffix(other)
+    return (prefix.startswith(other_prefix) or other_prefix.startswith(prefix)) and (
+        suffix.endswith(other_suffix) or other_suffix.endswith(suffix)
+    )
+
+
+def without_overlap(patterns: Iterable[str], others: Sequence[str]) -> tuple[str, ...]:
+    """Those of the patterns that can match no name that one of the others matches."""
+    if "*" in others:
+        return ()
+    return tuple(pattern for pattern in patterns if not any(may_overlap(pattern, other) for other in others))
+
+
+def _literal_suffix(pattern: str) -> str:
+    """The text after the last wildcard."""
+    return _LAST_WILDCARD.split(pattern)[-1]
 
 
 def literal_prefix(pattern: str) -> str:

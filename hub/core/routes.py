@@ -187,9 +187,7 @@ class RouteTable:
     def _from_claims(self, name: str) -> Route | HubError:
         claims = self._claims_on(name)
         if not claims:
-            return NobodyServes(
-                f'no route and no backend serves "{name}"; to see why, run: appset-hub explain {quote(name)}'
-            )
+            return NobodyServes(self._unserved(name))
         if len(claims) > 1 and not all(claim.lasting for claim in claims):
             backends = ", ".join(f'"{claim.backend}"' for claim in claims)
             return StoreNeeded(
@@ -198,9 +196,23 @@ class RouteTable:
             )
         return msgspec.structs.replace(self._like, members=tuple(claim.backend for claim in claims))
 
+    def _unserved(self, name: str) -> str:
+        # The first alone: there may be any number, and the message has room for one.
+        denied = next((claim.backend for claim in self._claims.matching(name)), None)
+        why = "" if denied is None else f'; backend "{denied}" claims it, but its grant in hub.yaml excludes this name'
+        return f'no route and no backend serves "{name}"{why}; to see why, run: appset-hub explain {quote(name)}'
+
     def _claims_on(self, name: str) -> list[Claim]:
         return [
             claim for claim in self._claims.matching(name) if any(matcher(pattern)(name) for pattern in claim.granted)
+        ]
+
+    def _explain_claims(self, name: str) -> list[str]:
+        counting = self._claims_on(name)
+        return [
+            f'backend "{claim.backend}" claims it'
+            + ("" if claim in counting else f", but its grant excludes the name: {_grant_text(claim.granted)}")
+            for claim in self._claims.matching(name)
         ]
 
     def explain(self, path_route: str | None, name: str, parameters: Mapping[str, Any]) -> Decision:
@@ -217,18 +229,19 @@ class RouteTable:
                     break
             else:
                 steps.append("no configured route takes it")
-                steps += [
-                    f'backend "{claim.backend}" claims it'
-                    if claim in self._claims_on(name)
-                    else f'backend "{claim.backend}" claims it, but is not granted the name'
-                    for claim in self._claims.matching(name)
-                ] or ["no backend claims it"]
+                steps += self._explain_claims(name) or ["no backend claims it"]
         else:
             steps.append(f'the path names route "{path_route}"')
         try:
             return Decision(steps=tuple(steps), route=self.resolve(path_route, name, parameters))
         except HubError as error:
             return Decision(steps=tuple(steps), refusal=str(error))
+
+
+def _grant_text(granted: tuple[str, ...]) -> str:
+    """A grant and how to widen it, in a few words."""
+    patterns = ", ".join(f'"{pattern}"' for pattern in granted)
+    return f"application_sets of this backend in hub.yaml has {f'only {patterns}' if granted else 'no pattern'}"
 
 
 def _remember(cache: dict[str, Any], name: str, value: Any) -> Any:

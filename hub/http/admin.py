@@ -120,10 +120,14 @@ class Notices(Protocol):
 
 
 class Readiness:
-    """Whether the hub can serve, and what is missing if it cannot."""
+    """Whether the hub can serve, and what is missing if it cannot.
+
+    ``needs_restart`` are changed settings that keep their old values until the hub is restarted.
+    """
 
     def __init__(self) -> None:
         self.missing: tuple[str, ...] = ("the hub is starting",)
+        self.needs_restart: tuple[str, ...] = ()
 
 
 class Admin:
@@ -230,7 +234,12 @@ class Admin:
 
     async def _get_ready(self, _: web.Request) -> web.Response:
         missing = self._readiness.missing
-        body = {"ready": not missing, "missing": missing, "absent_backends": self._overview.absent()}
+        body = {
+            "ready": not missing,
+            "missing": missing,
+            "absent_backends": self._overview.absent(),
+            "needs_restart": self._readiness.needs_restart,
+        }
         return _shown(body, status=503 if missing else 200)
 
     async def _get_routes(self, _: web.Request) -> web.Response:

@@ -20,9 +20,10 @@ class Authentication:
         self._ring = ring
         self._anyone = anyone
 
-    def replace(self, ring: TokenRing[Client]) -> None:
+    def replace(self, ring: TokenRing[Client], *, anyone: Client | None = None) -> None:
         """Take new tokens, from the next request on."""
         self._ring = ring
+        self._anyone = anyone
 
     def client(self, headers: Mapping[str, str]) -> Client:
         """Who calls, by the headers' lower-case names.

@@ -28,6 +28,7 @@ from hub.http.auth import Authentication
 from hub.http.getparams import GetParams, RequestIds
 from hub.http.server import HttpServer
 from hub.main.certificates import Certificates, load_certificates, server_context
+from hub.main.fixed import needs_restart
 from hub.main.tasks import stop
 from hub.rpc.credentials import BackendAccess, Credentials
 from hub.rpc.dial import ChannelDialler, ChannelTls, DialSecurity
@@ -61,9 +62,6 @@ if TYPE_CHECKING:
     from hub.service.ports import Events, Link
 
 _KEY_BYTES = 32
-
-# What a reload cannot change.
-_FIXED = ("listen", "store", "limits", "drain", "log_format", "log_level")
 
 DEV_CLIENT = Client(name="dev")
 
@@ -199,9 +197,7 @@ class Hub:
     async def _open_http(self, stack: AsyncExitStack) -> None:
         settings, limits = self._settings, self._settings.limits
         self._request_ids = RequestIds(secrets.token_hex(4))
-        self._authentication = Authentication(
-            _client_ring(settings, self._key), anyone=DEV_CLIENT if settings.dev and not settings.clients else None
-        )
+        self._authentication = Authentication(_client_ring(settings, self._key), anyone=_anyone(settings))
         self._admission = Admission(limits.requests_in_flight)
         getparams = GetParams(
             execute=self._execute,
@@ -251,19 +247,21 @@ class Hub:
         self.admin_port = runner.addresses[0][1]
 
     def apply(self, settings: Settings) -> tuple[str, ...]:
-        """Take a new configuration, without a lost request; returns the settings that need a restart."""
+        """Take a new configuration, without a lost request; returns the changed settings that need a restart."""
         redial = self._dialler.replace_security(_dial_security(settings))
         self.membership.configure([one.grant for one in settings.backends])
         self.membership.redial(redial)
         self._set_routes(settings)
-        self._authentication.replace(_client_ring(settings, self._key))
+        self._authentication.replace(_client_ring(settings, self._key), anyone=_anyone(settings))
         self._credentials.replace(_access(settings))
         self._admin.replace_tokens(_admin_ring(settings, self._key))
-        self._grpc_certificates.files = settings.grpc_tls
+        if settings.grpc_tls is not None:
+            self._grpc_certificates.files = settings.grpc_tls
         if self._http_tls is not None and settings.http_tls is not None:
             load_certificates(self._http_tls, settings.http_tls)
         self._warn(settings)
-        return tuple(name for name in _FIXED if getattr(settings, name) != getattr(self._settings, name))
+        self.readiness.needs_restart = needs_restart(self._settings, settings)
+        return self.readiness.needs_restart
 
     def _warn(self, settings: Settings) -> None:
         for problem in settings.warnings:
@@ -292,6 +290,9 @@ class _Snapshot:
     def instances(self) -> Iterable[tuple[str, str, int]]:
         return self._overview.instances()
 
+    def ignored_claims(self) -> Iterable[tuple[str, int]]:
+        return self._overview.ignored_claims()
+
     def requests_in_flight(self) -> int:
         return self._admission.in_flight
 
@@ -316,6 +317,11 @@ def _store(url: str, events: Events) -> MemoryStore | SqliteStore:
 
 def _client_ring(settings: Settings, key: bytes) -> TokenRing[Client]:
     return TokenRing(((token, one.client) for one in settings.clients for token in one.tokens), key)
+
+
+def _anyone(settings: Settings) -> Client | None:
+    """Who callers are without a token: a hub for development that names no client has one for all."""
+    return DEV_CLIENT if settings.dev and not settings.clients else None
 
 
 def _admin_ring(settings: Settings, key: bytes) -> TokenRing[str]:

@@ -73,6 +73,7 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
             hub_instance=self._hub_instance,
             max_in_flight=instance.max_in_flight,
             max_answer_bytes=self._max_answer_bytes,
+            ignored_application_sets=self._membership.ignored(instance.info),
         )
         cause = "its stream ended"
         try:
@@ -97,7 +98,7 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
             ttl_s = await self._membership.register(info, request.address)
         except RegistrationError as error:
             await self._abort(context, info.name, error)
-        response = registry_pb2.RegisterResponse()
+        response = registry_pb2.RegisterResponse(ignored_application_sets=self._membership.ignored(info))
         codec.fill_duration(response.ttl, ttl_s)
         return response
 

@@ -13,7 +13,7 @@ import msgspec
 
 from hub.core.directory import MAX_PATTERNS, BackendInfo, Directory, Grant, Instance
 from hub.core.errors import StoreFailed
-from hub.core.events import BackendForgotten, InstanceJoined, InstanceLeft
+from hub.core.events import BackendForgotten, ClaimIgnored, InstanceJoined, InstanceLeft
 from hub.core.registration import Malformed, NotGranted, NotNow, TooMany, check_grant, check_info
 from hub.service.ports import Change
 
@@ -87,6 +87,7 @@ class Membership:
         instance = Instance(info=info, kind="attached", link=link, max_in_flight=self._in_flight(info))
         self._join(instance)
         self._tell_joined(instance)
+        self._tell_ignored(info.name, self.ignored(info), info.instance)
         return instance
 
     async def register(self, info: BackendInfo, address: str) -> float:
@@ -105,7 +106,13 @@ class Membership:
             return self._limits.lease_s
         await self._admit(info)
         self._dial(info, address, "registered", expires_s)
+        self._tell_ignored(info.name, self.ignored(info), info.instance)
         return self._limits.lease_s
+
+    def ignored(self, info: BackendInfo) -> tuple[str, ...]:
+        """The patterns that this instance claims, but which can never count under its backend's grant."""
+        ignored = self._directory.ignored_claim(info.name)
+        return tuple(pattern for pattern in info.application_sets if pattern in ignored) if ignored else ()
 
     def deregister(self, backend: str, instance: str) -> None:
         """End a lease, if there is one."""
@@ -126,7 +133,12 @@ class Membership:
     def configure(self, grants: Iterable[Grant]) -> None:
         """Take what the configuration says of backends: dial new addresses, leave those that are gone."""
         grants = list(grants)
+        before = {backend: self._directory.ignored_claim(backend) for backend in self._directory.backends}
         self._directory.set_grants(grants)
+        for grant in grants:
+            known = before.get(grant.backend, ())
+            ignored = tuple(one for one in self._directory.ignored_claim(grant.backend) if one not in known)
+            self._tell_ignored(grant.backend, ignored)
         wanted = {(grant.backend, grant.configured_address) for grant in grants if grant.configured_address}
         for instance in list(self._directory):
             if instance.kind == "configured" and (instance.info.name, instance.address) not in wanted:
@@ -246,6 +258,12 @@ class Membership:
                 address=instance.address,
             )
         )
+
+    def _tell_ignored(self, backend: str, patterns: tuple[str, ...], instance: str = "") -> None:
+        grant = self._directory.grant(backend)
+        if patterns and grant is not None:
+            granted = grant.application_sets
+            self._events.emit(ClaimIgnored(backend=backend, patterns=patterns, granted=granted, instance=instance))
 
     def _tell_left(self, instance: Instance[Link], cause: str) -> None:
         self._events.emit(

@@ -30,12 +30,17 @@ class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BackendView(msgspec.Struct, frozen=True, kw_only=True):
-    """One backend that the configuration knows. ``claimed`` is what it claims, ``granted`` what it may claim."""
+    """One backend that the configuration knows.
+
+    ``claimed`` is what it claims, ``granted`` what it may claim, ``ignored`` the claims that can never count because
+    the grant excludes them.
+    """
 
     name: str
     state: str
     claimed: tuple[str, ...]
     granted: tuple[str, ...]
+    ignored: tuple[str, ...]
     routes: tuple[str, ...]
     instances: tuple[InstanceView, ...]
 
@@ -101,6 +106,7 @@ class Overview:
                     state="ready" if self._directory.present(backend, None) else "absent",
                     claimed=() if claim is None else claim.patterns,
                     granted=() if grant is None else grant.application_sets,
+                    ignored=self._directory.ignored_claim(backend),
                     routes=tuple(route.name for route in self._routing.table.routes if backend in route.members),
                     instances=tuple(self._instances(backend)),
                 )
@@ -144,6 +150,10 @@ class Overview:
     def instances(self) -> Iterable[tuple[str, str, int]]:
         """Backend, state, and how many instances are in it."""
         return self._directory.counts()
+
+    def ignored_claims(self) -> Iterable[tuple[str, int]]:
+        """Backend, and how many of its claimed patterns its grant excludes."""
+        return self._directory.ignored_counts()
 
 
 def combine_text(how: Combine) -> str:

@@ -38,6 +38,10 @@ class Snapshot(Protocol):
         """Backend, state, and how many instances are in it."""
         ...
 
+    def ignored_claims(self) -> Iterable[tuple[str, int]]:
+        """Backend, and how many of its claimed patterns its grant excludes."""
+        ...
+
     def requests_in_flight(self) -> int:
         """HTTP requests that are being answered."""
         ...
@@ -133,7 +137,7 @@ class Metrics:
         )
         self.reloads = Counter(
             "appset_hub_configuration_reloads",
-            "Times the configuration was read again, by result.",
+            "Times the configuration was read again, by result: ok, partial (a setting needs a restart) or failed.",
             ("result",),
             registry=registry,
         )
@@ -143,7 +147,12 @@ class Metrics:
         self.faults = Counter("appset_hub_internal_faults", "Defects of the hub's own.", registry=registry)
         self.configuration_ok = Gauge(
             "appset_hub_configuration_last_reload_successful",
-            "1 if the configuration on disk is the one in force.",
+            "1 if the configuration on disk is the one in force; 0 if it was rejected, or a setting needs a restart.",
+            registry=registry,
+        )
+        self.needs_restart = Gauge(
+            "appset_hub_configuration_needs_restart",
+            "Changed settings that keep their old values until the hub is restarted; /readyz names them.",
             registry=registry,
         )
         self.configuration_ok.set(1)
@@ -165,6 +174,14 @@ class SnapshotCollector:
         for backend, state, count in self._snapshot.instances():
             instances.add_metric((backend, state), count)
         yield instances
+        ignored = GaugeMetricFamily(
+            "appset_hub_ignored_claims",
+            "Claimed patterns that can never count, because the backend's grant excludes them.",
+            labels=("backend",),
+        )
+        for backend, count in self._snapshot.ignored_claims():
+            ignored.add_metric((backend,), count)
+        yield ignored
         yield GaugeMetricFamily(
             "appset_hub_requests_in_flight", "HTTP requests being answered.", self._snapshot.requests_in_flight()
         )

@@ -45,6 +45,7 @@ class Telemetry:
             ev.InstanceJoined: self._instance_joined,
             ev.InstanceLeft: self._instance_left,
             ev.RegistrationRefused: self._registration_refused,
+            ev.ClaimIgnored: self._claim_ignored,
             ev.BackendForgotten: self._backend_forgotten,
             ev.StoreTrouble: self._store_trouble,
             ev.ConfigurationReloaded: self._configuration_reloaded,
@@ -172,6 +173,16 @@ class Telemetry:
         self._metrics.registration_refusals.labels(backend, event.code).inc()
         self._log.warning("registration_refused", backend=backend, code=event.code, detail=event.detail)
 
+    def _claim_ignored(self, event: ev.ClaimIgnored) -> None:
+        self._log.warning(
+            "claim_ignored",
+            backend=event.backend,
+            instance=event.instance,
+            patterns=event.patterns,
+            granted=event.granted,
+            hint="add them to application_sets of this backend in the configuration, or remove them from the backend",
+        )
+
     def _backend_forgotten(self, event: ev.BackendForgotten) -> None:
         self._log.warning("backend_forgotten", backend=event.backend, patterns=event.patterns, who=event.who)
 
@@ -180,12 +191,19 @@ class Telemetry:
         self._log.error("store_trouble", detail=event.detail)
 
     def _configuration_reloaded(self, event: ev.ConfigurationReloaded) -> None:
-        self._metrics.reloads.labels("failed" if event.problem else "ok").inc()
-        self._metrics.configuration_ok.set(0 if event.problem else 1)
+        result = "failed" if event.problem else "partial" if event.needs_restart else "ok"
+        self._metrics.reloads.labels(result).inc()
+        self._metrics.configuration_ok.set(1 if result == "ok" else 0)
         if event.problem:
             self._log.error("configuration_kept", problem=event.problem)
-        elif event.needs_restart:
-            self._log.warning("configuration_reloaded", needs_restart=event.needs_restart)
+            return
+        self._metrics.needs_restart.set(len(event.needs_restart))
+        if event.needs_restart:
+            self._log.warning(
+                "configuration_reloaded",
+                needs_restart=event.needs_restart,
+                hint="these settings have changed and keep their old values until the hub is restarted",
+            )
         else:
             self._log.info("configuration_reloaded")
 

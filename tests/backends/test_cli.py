@@ -87,7 +87,12 @@ async def test_static_listens_and_registers() -> None:
     ("arguments", "message"),
     [
         pytest.param(["--config", "nope.yaml"], "nope.yaml: cannot be read: No such file or directory", id="no file"),
-        pytest.param(["--config", HELLO, "--hub", "hub"], 'hub: "hub" must be host:port', id="no port"),
+        pytest.param(
+            ["--config", HELLO, "--hub", "hub"], 'hub: "hub": the port is missing; expected host:port', id="no port"
+        ),
+        pytest.param(["--config", HELLO, "--hub", "http://a:4355"], 'did you mean "a:4356"?', id="a web address"),
+        pytest.param(["--config", HELLO, "--ca-file", HELLO], "ca_file: ", id="a CA that is none"),
+        pytest.param(["--config", HELLO, "--admin", ":99999"], "--admin: ", id="an admin port that is none"),
         pytest.param(["--config", HELLO, "--name", "A"], 'name: "A" must be', id="no name"),
         pytest.param(["--config", HELLO, "--token-file", "nope"], 'token_file: cannot read "nope"', id="no token"),
         pytest.param(

@@ -20,7 +20,10 @@ async def test_probes_say_whether_the_hub_lives_and_what_it_waits_for() -> None:
     async with admin_port(Service(route("previews"))) as port:
         assert await port.get("/livez") == (200, {"live": True})
         assert await port.get("/healthz") == (200, {"live": True})
-        assert await port.get("/readyz") == (200, {"ready": True, "missing": [], "absent_backends": ["images"]})
+        ready = {"ready": True, "missing": [], "absent_backends": ["images"], "needs_restart": []}
+        assert await port.get("/readyz") == (200, ready)
+        port.readiness.needs_restart = ("listen.http",)
+        assert await port.get("/readyz") == (200, {**ready, "needs_restart": ["listen.http"]})
         port.readiness.missing = ("the hub is draining",)
         status, body = await port.get("/readyz")
         assert (status, body["ready"], body["missing"]) == (503, False, ["the hub is draining"])

@@ -10,7 +10,7 @@ import pytest
 
 from hub.core.directory import MAX_PATTERNS, BackendInfo, Grant
 from hub.core.errors import NobodyServes, StoreFailed, StoreNeeded
-from hub.core.events import BackendForgotten, InstanceJoined, InstanceLeft
+from hub.core.events import BackendForgotten, ClaimIgnored, InstanceJoined, InstanceLeft
 from hub.core.registration import Malformed, NotGranted, NotNow, RegistrationError, TooMany
 from hub.service.membership import CLAIMS, stored_claims
 from tests.support.fakes import FakeLink, FakeStore, Gate
@@ -433,3 +433,39 @@ async def test_an_operator_sees_where_a_name_goes_and_who_is_missing() -> None:
     nobody = hub.overview.explain("nobody", None, {})
     assert (nobody.route, nobody.backends, nobody.combine) == ("", (), "")
     assert nobody.refusal.startswith("no route and no backend serves")
+
+
+@on_virtual_time
+async def test_a_claim_outside_the_grant_is_told_with_what_is_granted() -> None:
+    hub = Service(grants=(Grant(backend="images", application_sets=("fb-*",)),))
+    await hub.attach(FakeLink("one"), "images", "fb-1", "x-*", "*")
+    (told,) = hub.events.of(ClaimIgnored)
+    assert told == ClaimIgnored(backend="images", patterns=("x-*",), granted=("fb-*",), instance="one")
+    assert isinstance(await hub.refusal("x-1"), NobodyServes)
+
+
+@on_virtual_time
+async def test_a_claim_inside_the_grant_is_not_told() -> None:
+    hub = Service(grants=(Grant(backend="images", application_sets=("fb-*",)),))
+    await hub.attach(FakeLink("one"), "images", "fb-1", "*")
+    assert hub.events.of(ClaimIgnored) == []
+
+
+@on_virtual_time
+async def test_a_grant_that_shrinks_tells_the_claims_that_count_no_longer_and_only_once() -> None:
+    wide = Grant(backend="images", application_sets=("fb-*", "x-*"), addresses=("*",))
+    narrow = Grant(backend="images", application_sets=("fb-*",), addresses=("*",))
+    hub = Service(grants=(wide,))
+    await hub.membership.register(info("one", "images", "fb-*", "x-*"), ADDRESS)
+    assert hub.events.of(ClaimIgnored) == []
+    for _ in range(2):
+        hub.membership.configure([narrow])
+    assert hub.events.of(ClaimIgnored) == [ClaimIgnored(backend="images", patterns=("x-*",), granted=("fb-*",))]
+
+
+@on_virtual_time
+async def test_a_lease_that_is_only_renewed_tells_nothing_again() -> None:
+    hub = Service(grants=(Grant(backend="images", application_sets=("fb-*",), addresses=("*",)),))
+    for _ in range(3):
+        await hub.membership.register(info("one", "images", "x-*"), ADDRESS)
+    assert len(hub.events.of(ClaimIgnored)) == 1

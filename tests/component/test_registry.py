@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from hub.core.deadline import Deadline
+from hub.core.directory import Grant
 from hub.core.errors import BackendFailed, BackendNotReady, DeadlinePassed, HubError, InputRefused
 from hub.core.events import AnswerNoticed, BackendFailure, InstanceJoined, InstanceLeft, RegistrationRefused
 from hub.rpc.attach import Session
@@ -591,3 +592,17 @@ def hub_registry(service: Service) -> Any:
         hub_instance="x",
         max_answer_bytes=1,
     )
+
+
+async def test_a_backend_is_told_which_of_its_claims_never_count() -> None:
+    granted = Grant(backend="images", application_sets=("fb-*",), addresses=("*",))
+    backend = backend_info(application_sets=["x-*", "fb-1", "y"])
+    async with reachable(route(), grants=(granted,)) as hub, stream(hub) as attached, registry(hub) as stub:
+        welcome = await attached.hello(application_sets=["x-*", "fb-1"])
+        assert list(welcome.ignored_application_sets) == ["x-*"]
+        request = registry_pb2.RegisterRequest(backend=backend, address=ADDRESS)
+        response = await stub.Register(request, metadata=IMAGES)
+        assert list(response.ignored_application_sets) == ["x-*", "y"]
+        hub.service.membership.configure([Grant(backend="images", application_sets=("*",), addresses=("*",))])
+        renewed = await stub.Register(request, metadata=IMAGES)
+        assert list(renewed.ignored_application_sets) == []

@@ -17,6 +17,7 @@ from hub.core.errors import leaves
 from hub.core.events import (
     AnswerNoticed,
     BackendAsked,
+    ClaimIgnored,
     ConfigurationReloaded,
     Event,
     RegistrationRefused,
@@ -147,6 +148,9 @@ class Moment:
     def instances(self) -> Iterable[tuple[str, str, int]]:
         return [("images", "ready", 2), ("images", "absent", 0)]
 
+    def ignored_claims(self) -> list[tuple[str, int]]:
+        return [("images", 2)]
+
     def requests_in_flight(self) -> int:
         return 4
 
@@ -199,10 +203,32 @@ def test_a_reload_is_counted_and_its_problem_said() -> None:
     told.telemetry.emit(ConfigurationReloaded(problem="deadline: must be more than nothing"))
     assert told.value("appset_hub_configuration_last_reload_successful") == 0
     told.telemetry.emit(ConfigurationReloaded())
-    told.telemetry.emit(ConfigurationReloaded(needs_restart=("listen",)))
     assert told.value("appset_hub_configuration_last_reload_successful") == 1
-    assert told.value("appset_hub_configuration_reloads_total", result="ok") == 2
-    assert [line["level"] for line in told.lines] == ["error", "info", "warning"]
+    assert told.value("appset_hub_configuration_reloads_total", result="ok") == 1
+    assert [line["level"] for line in told.lines] == ["error", "info"]
+
+
+def test_a_reload_that_needs_a_restart_is_no_success_until_the_file_is_in_force() -> None:
+    told = Told()
+    told.telemetry.emit(ConfigurationReloaded(needs_restart=("listen.http", "limits")))
+    assert told.value("appset_hub_configuration_last_reload_successful") == 0
+    assert told.value("appset_hub_configuration_needs_restart") == 2
+    assert told.value("appset_hub_configuration_reloads_total", result="partial") == 1
+    assert told.lines[0]["level"] == "warning"
+    assert told.lines[0]["needs_restart"] == ["listen.http", "limits"]
+    told.telemetry.emit(ConfigurationReloaded(problem="deadline: must be more than nothing"))
+    assert told.value("appset_hub_configuration_needs_restart") == 2
+    told.telemetry.emit(ConfigurationReloaded())
+    assert told.value("appset_hub_configuration_last_reload_successful") == 1
+    assert told.value("appset_hub_configuration_needs_restart") == 0
+
+
+def test_a_claim_outside_the_grant_is_a_warning_with_both() -> None:
+    told = Told()
+    told.telemetry.emit(ClaimIgnored(backend="images", patterns=("x-*",), granted=("fb-*",), instance="one"))
+    (line,) = told.lines
+    assert (line["level"], line["event"], line["backend"]) == ("warning", "claim_ignored", "images")
+    assert (line["patterns"], line["granted"]) == (["x-*"], ["fb-*"])
 
 
 @pytest.mark.parametrize("text", ["a\nb", "\x1b[31mred", "ü€😀", '"quoted"', "\u2028"], ids=repr)

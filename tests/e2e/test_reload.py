@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.support.load import Load
+from tests.e2e.support.rig import free_port
 
 if TYPE_CHECKING:
     from tests.e2e.support.rig import Hub, Rig
@@ -93,3 +94,22 @@ def test_a_backend_that_is_no_longer_configured_leaves(rig: Rig, hub: Hub) -> No
     rig.configure(**{**routed(rig, "images"), "backends": [rig.backend("images")]})
     hub.event("instance_left", backend="owners")
     assert hub.ask("fb-1").sets == [{"from": "images"}]
+
+
+def test_a_changed_listen_address_is_no_success_and_shown_until_it_is_in_force(rig: Rig, hub: Hub) -> None:
+    listen = {"http": f"127.0.0.1:{free_port()}", "grpc": "127.0.0.1:0", "admin": "127.0.0.1:0"}
+    rig.configure(**routed(rig, "owners"), listen=listen)
+    reloaded = hub.event("configuration_reloaded", level="warning")
+    assert reloaded["needs_restart"] == ["listen.http"]
+    assert hub.metric("appset_hub_configuration_last_reload_successful") == 0
+    assert hub.metric("appset_hub_configuration_needs_restart") == 1
+    assert hub.metric("appset_hub_configuration_reloads_total", result="partial") == 1
+    ready = hub.get("/readyz")
+    assert (ready.status, ready.json["needs_restart"]) == (200, ["listen.http"])
+    # Everything else is in force, and the old port still serves.
+    assert hub.ask("fb-1").sets == [{"from": "owners"}]
+    mark = hub.mark()
+    rig.configure(**routed(rig, "owners"))
+    hub.event("configuration_reloaded", level="info", after=mark)
+    assert hub.metric("appset_hub_configuration_last_reload_successful") == 1
+    assert hub.get("/readyz").json["needs_restart"] == []

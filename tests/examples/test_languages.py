@@ -161,6 +161,18 @@ def test_with_a_wrong_token_it_says_why_and_is_not_attached(rig: Rig, example: E
     hub.ask("fb-matrix", {"branch": "main"}).refuses(503, "backend_absent")
 
 
+@pytest.mark.parametrize("is_dialled", [False, True], ids=["attached", "registered"])
+def test_a_claim_outside_its_grant_is_said(rig: Rig, example: Example, *, is_dialled: bool) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    rig.configure(backends=[rig.backend("images", application_sets=["x-*"], addresses=["127.0.0.1:*"])])
+    hub = rig.hub()
+    where = {"listen": address, "address": address} if is_dialled else {}
+    token = rig.folder / "tokens" / "images"
+    backend = rig.start(*example.options(hub=hub.grpc_address, token_file=token, **where), env=example.environment)
+    assert '"fb-*"' in backend.says("the hub ignores the claim")
+    assert hub.event("claim_ignored")["patterns"] == ["fb-*"]
+
+
 def test_dialled_it_answers_and_leaves_well(rig: Rig, example: Example) -> None:
     address = f"127.0.0.1:{free_port()}"
     rig.configure(backends=[{"name": "images", "address": address}], routes=[route()])

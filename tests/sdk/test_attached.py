@@ -256,7 +256,7 @@ async def test_addresses_come_and_go_with_the_hubs_name() -> None:
             third.set()
         return kept[target]
 
-    addresses = Addresses("hub:1", resolve_s=0.001, companion=companion, resolve=resolve)
+    addresses = Addresses("hub:1", pace=Pace(resolve_s=0.001), companion=companion, resolve=resolve)
     running_on = asyncio.create_task(addresses.run())
     await third.wait()
     assert {target: one.wanted for target, one in kept.items()} == {
@@ -282,7 +282,7 @@ async def test_a_name_service_that_is_away_takes_no_stream_down(caplog: pytest.L
         kept.append(Kept())
         return kept[-1]
 
-    addresses = Addresses("hub:1", resolve_s=0.001, companion=companion, resolve=resolve)
+    addresses = Addresses("hub:1", pace=Pace(resolve_s=0.001), companion=companion, resolve=resolve)
     running_on = asyncio.create_task(addresses.run())
     await failed.wait()
     assert kept[0].wanted

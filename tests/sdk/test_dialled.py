@@ -79,13 +79,25 @@ async def test_a_question_over_a_call_is_answered_as_over_a_stream() -> None:
             "the function failed with ValueError; the backend's log has the details",
             id="anything else",
         ),
+        pytest.param(
+            SystemExit(2),
+            grpc.StatusCode.INTERNAL,
+            "the function called sys.exit; the backend's log has the details",
+            id="sys.exit",
+        ),
     ],
 )
-async def test_a_failure_is_a_status(error: Exception, code: grpc.StatusCode, details: str) -> None:
-    async def function(_question: Question) -> list[dict[str, Any]]:
+@pytest.mark.parametrize("is_async", [True, False], ids=["async", "plain"])
+async def test_a_failure_is_a_status(
+    error: BaseException, code: grpc.StatusCode, details: str, *, is_async: bool
+) -> None:
+    def plain(_question: Question) -> list[dict[str, Any]]:
         raise error
 
-    async with dialled(function) as channel:
+    async def coroutine(question: Question) -> list[dict[str, Any]]:
+        return plain(question)
+
+    async with dialled(coroutine if is_async else plain) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await backend_pb2_grpc.BackendServiceStub(channel).GetParams(request())
     assert (caught.value.code(), caught.value.details()) == (code, details)

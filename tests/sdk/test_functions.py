@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -179,6 +180,83 @@ async def test_a_function_that_let_go_of_something_cancelled_is_a_failure() -> N
     async with harness(backend(function)) as hub:
         with pytest.raises(BackendFault, match="CancelledError"):
             await hub.ask("fb-1")
+
+
+class Harsh(BaseException):
+    """No `Exception`: as test runners and other loops raise them."""
+
+
+ENDINGS: dict[str, tuple[BaseException, str]] = {
+    "sys.exit": (SystemExit(SECRET), "the function called sys.exit; the backend's log has the details"),
+    "own": (Harsh(SECRET), "the function failed with Harsh; "),
+}
+
+
+@pytest.mark.parametrize("is_async", [True, False], ids=["async", "plain"])
+@pytest.mark.parametrize("ending", ENDINGS)
+async def test_what_would_end_a_process_ends_one_question_and_is_logged(
+    caplog: pytest.LogCaptureFixture, ending: str, *, is_async: bool
+) -> None:
+    error, message = ENDINGS[ending]
+
+    def plain(question: Question) -> list[dict[str, Any]]:
+        if question.parameters:
+            raise error
+        return [{"a": 1}]
+
+    async def coroutine(question: Question) -> list[dict[str, Any]]:
+        return plain(question)
+
+    async with harness(backend(coroutine if is_async else plain)) as hub:
+        with pytest.raises(BackendFault) as caught:
+            await hub.ask("fb-1", {"end": True})
+        assert await hub.ask("fb-1") == [{"a": 1}]
+    assert str(caught.value).startswith(message)
+    assert SECRET not in str(caught.value)
+    [record] = [one for one in caplog.records if one.levelname == "ERROR"]
+    assert record.exc_info is not None
+    assert record.exc_info[1] is error
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, GeneratorExit])
+async def test_what_no_awaiting_code_may_get_from_a_thread_is_a_failure_too(
+    caplog: pytest.LogCaptureFixture, kind: type[BaseException]
+) -> None:
+    def function(_question: Question) -> list[dict[str, Any]]:
+        raise kind(SECRET)
+
+    async with harness(backend(function)) as hub:
+        with pytest.raises(BackendFault, match="RuntimeError"):
+            await hub.ask("fb-1")
+    assert f"the function raised {kind.__name__}" in caplog.text
+    assert SECRET in caplog.text
+
+
+async def test_a_generator_exit_of_an_async_function_is_a_failure() -> None:
+    async def function(_question: Question) -> list[dict[str, Any]]:
+        raise GeneratorExit
+
+    async with harness(backend(function)) as hub:
+        with pytest.raises(BackendFault, match="GeneratorExit"):
+            await hub.ask("fb-1")
+
+
+async def test_a_function_that_exits_when_it_is_cancelled_stays_cancelled_and_the_backend_goes_on() -> None:
+    exited = asyncio.Event()
+
+    async def function(question: Question) -> list[dict[str, Any]]:
+        try:
+            await asyncio.sleep(3600 if question.parameters else 0)
+        except asyncio.CancelledError:
+            exited.set()
+            sys.exit(1)
+        return [{"a": 1}]
+
+    async with harness(backend(function)) as hub:
+        with pytest.raises(DeadlinePassed):
+            await hub.ask("fb-1", {"slow": True}, deadline_s=0.05)
+        await exited.wait()
+        assert await hub.ask("fb-1") == [{"a": 1}]
 
 
 async def test_the_function_is_cancelled_when_the_caller_hangs_up() -> None:

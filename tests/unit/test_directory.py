@@ -177,3 +177,27 @@ def test_every_state_of_every_backend_is_counted() -> None:
 def test_only_addresses_that_are_granted_may_be_registered(address: str, *, allowed: bool) -> None:
     assert Grant(backend="owners", addresses=("*.owners.svc:50051",)).allows_address(address) is allowed
     assert not Grant(backend="owners").allows_address(address)
+
+
+def test_a_claim_that_the_grant_excludes_is_ignored_and_one_partly_inside_is_not() -> None:
+    found = directory({"images": ("fb-1", "*", "x-*", "fb-x-*", "pr-1"), "silent": ("x",), "stranger": ("x",)})
+    assert found.ignored_claim("images") == ("x-*", "pr-1")
+    assert found.ignored_claim("silent") == ()
+    assert found.ignored_claim("stranger") == ("x",)
+    assert dict(found.ignored_counts()) == {"images": 2, "legacy": 0, "silent": 0}
+
+
+def test_what_is_ignored_follows_claims_and_grants() -> None:
+    found = directory({"images": ("x-*",)})
+    assert found.ignored_claim("images") == ("x-*",)
+    found.set_claim("images", ("x-*", "y"))
+    assert found.ignored_claim("images") == ("x-*", "y")
+    found.set_grants([Grant(backend="images", application_sets=("x-1", "fb-*"))])
+    assert found.ignored_claim("images") == ("y",)
+    found.set_claim("images", ())
+    assert found.ignored_claim("images") == ()
+
+
+def test_a_backend_that_development_grants_everything_is_ignored_nothing() -> None:
+    found = directory({"new": ("x-*",)}, others=lambda backend: Grant(backend=backend))
+    assert found.ignored_claim("new") == ()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.core.patterns import PatternIndex, any_matches, literal_prefix, matcher
+from hub.core.patterns import PatternIndex, any_matches, literal_prefix, matcher, may_overlap, without_overlap
 
 NAMES = st.text("ab-.", max_size=6)
 PATTERNS = st.one_of(
@@ -76,3 +76,36 @@ def test_a_look_up_does_not_try_patterns_of_other_prefixes() -> None:
     index = PatternIndex([([f"team-{number}-*"], number) for number in range(10_000)])
     assert index.matching("team-4711-shop") == [4711]
     assert index.matching("other") == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "overlap"),
+    [
+        ("*", "fb-*", True),
+        ("fb-*", "fb-matrix-*", True),
+        ("fb-*", "pr-*", False),
+        ("fb-1", "fb-*", True),
+        ("fb-1", "fb-2", False),
+        ("pr-1", "fb-*", False),
+        ("*-prod", "fb-*", True),
+        ("*-prod", "*-test", False),
+        ("fb-*-prod", "fb-*-test", False),
+        ("fb-?", "fb-[12]", True),
+        ("*[ab]", "*c", True),
+    ],
+)
+def test_patterns_overlap_unless_no_name_can_match_both(one: str, other: str, *, overlap: bool) -> None:
+    assert may_overlap(one, other) is overlap
+    assert may_overlap(other, one) is overlap
+
+
+@given(PATTERNS, PATTERNS, NAMES)
+def test_patterns_with_a_common_name_always_overlap(one: str, other: str, name: str) -> None:
+    if matcher(one)(name) and matcher(other)(name):
+        assert may_overlap(one, other)
+
+
+def test_only_patterns_that_overlap_no_other_are_left_over() -> None:
+    assert without_overlap(("fb-*", "x-*", "*", "y"), ("fb-*", "pr-*")) == ("x-*", "y")
+    assert without_overlap(("fb-*", "x-*"), ("z", "*")) == ()
+    assert without_overlap(("fb-*",), ()) == ("fb-*",)

@@ -183,12 +183,19 @@ def test_explain_says_why(
 def test_explain_says_who_claims_without_a_grant_and_why_nobody_serves() -> None:
     table = RouteTable([], [claim("greedy", "*", granted=("fb-*",))])
     decision = table.explain(None, "shop", {})
-    assert list(decision.steps) == [
-        "no configured route takes it",
-        'backend "greedy" claims it, but is not granted the name',
-    ]
+    first, second = decision.steps
+    assert first == "no configured route takes it"
+    assert second == (
+        'backend "greedy" claims it, but its grant excludes the name: '
+        'application_sets of this backend in hub.yaml has only "fb-*"'
+    )
     assert decision.route is None
-    assert decision.refusal.startswith('no route and no backend serves "shop"')
+    assert decision.refusal == (
+        'no route and no backend serves "shop"; backend "greedy" claims it, but its grant in hub.yaml excludes '
+        "this name; to see why, run: appset-hub explain shop"
+    )
+    ungranted = RouteTable([], [claim("greedy", "*", granted=())]).explain(None, "shop", {})
+    assert ungranted.steps[-1].endswith("application_sets of this backend in hub.yaml has no pattern")
     assert list(RouteTable([], []).explain(None, "shop", {}).steps) == [
         "no configured route takes it", "no backend claims it",
     ]  # fmt: skip

@@ -176,9 +176,12 @@ func (x *RegisterRequest) GetAddress() string {
 type RegisterResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. How long the lease lasts from now on.
-	Ttl           *durationpb.Duration `protobuf:"bytes,1,opt,name=ttl,proto3" json:"ttl,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Ttl *durationpb.Duration `protobuf:"bytes,1,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	// Optional. The claimed patterns that can never count, because the hub's configuration grants this backend no name
+	// that matches them. The backend should log them. Empty: every pattern may count.
+	IgnoredApplicationSets []string `protobuf:"bytes,2,rep,name=ignored_application_sets,json=ignoredApplicationSets,proto3" json:"ignored_application_sets,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *RegisterResponse) Reset() {
@@ -214,6 +217,13 @@ func (*RegisterResponse) Descriptor() ([]byte, []int) {
 func (x *RegisterResponse) GetTtl() *durationpb.Duration {
 	if x != nil {
 		return x.Ttl
+	}
+	return nil
+}
+
+func (x *RegisterResponse) GetIgnoredApplicationSets() []string {
+	if x != nil {
+		return x.IgnoredApplicationSets
 	}
 	return nil
 }
@@ -591,8 +601,10 @@ type Welcome struct {
 	MaxInFlight uint32 `protobuf:"varint,2,opt,name=max_in_flight,json=maxInFlight,proto3" json:"max_in_flight,omitempty"`
 	// Required. The largest `parameters_json` that the hub accepts, in bytes.
 	MaxAnswerBytes uint64 `protobuf:"varint,3,opt,name=max_answer_bytes,json=maxAnswerBytes,proto3" json:"max_answer_bytes,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Optional. As in RegisterResponse.
+	IgnoredApplicationSets []string `protobuf:"bytes,4,rep,name=ignored_application_sets,json=ignoredApplicationSets,proto3" json:"ignored_application_sets,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
@@ -644,6 +656,13 @@ func (x *Welcome) GetMaxAnswerBytes() uint64 {
 		return x.MaxAnswerBytes
 	}
 	return 0
+}
+
+func (x *Welcome) GetIgnoredApplicationSets() []string {
+	if x != nil {
+		return x.IgnoredApplicationSets
+	}
+	return nil
 }
 
 // Question is one ask, as it travels on a stream.
@@ -1097,9 +1116,10 @@ const file_appset_hub_v1_registry_proto_rawDesc = "" +
 	"\rmax_in_flight\x18\x06 \x01(\rR\vmaxInFlight\"a\n" +
 	"\x0fRegisterRequest\x124\n" +
 	"\abackend\x18\x01 \x01(\v2\x1a.appset_hub.v1.BackendInfoR\abackend\x12\x18\n" +
-	"\aaddress\x18\x02 \x01(\tR\aaddress\"?\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\"y\n" +
 	"\x10RegisterResponse\x12+\n" +
-	"\x03ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\"C\n" +
+	"\x03ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x128\n" +
+	"\x18ignored_application_sets\x18\x02 \x03(\tR\x16ignoredApplicationSets\"C\n" +
 	"\x11DeregisterRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\"\x14\n" +
@@ -1116,11 +1136,12 @@ const file_appset_hub_v1_registry_proto_rawDesc = "" +
 	"\x05drain\x18\x04 \x01(\v2\x14.appset_hub.v1.DrainH\x00R\x05drainB\x06\n" +
 	"\x04kind\"=\n" +
 	"\x05Hello\x124\n" +
-	"\abackend\x18\x01 \x01(\v2\x1a.appset_hub.v1.BackendInfoR\abackend\"z\n" +
+	"\abackend\x18\x01 \x01(\v2\x1a.appset_hub.v1.BackendInfoR\abackend\"\xb4\x01\n" +
 	"\aWelcome\x12!\n" +
 	"\fhub_instance\x18\x01 \x01(\tR\vhubInstance\x12\"\n" +
 	"\rmax_in_flight\x18\x02 \x01(\rR\vmaxInFlight\x12(\n" +
-	"\x10max_answer_bytes\x18\x03 \x01(\x04R\x0emaxAnswerBytes\"\xaf\x01\n" +
+	"\x10max_answer_bytes\x18\x03 \x01(\x04R\x0emaxAnswerBytes\x128\n" +
+	"\x18ignored_application_sets\x18\x04 \x03(\tR\x16ignoredApplicationSets\"\xaf\x01\n" +
 	"\bQuestion\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x129\n" +
 	"\arequest\x18\x02 \x01(\v2\x1f.appset_hub.v1.GetParamsRequestR\arequest\x126\n" +

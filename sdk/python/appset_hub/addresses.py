@@ -12,10 +12,13 @@ import logging
 import socket
 from typing import TYPE_CHECKING, Protocol
 
-from appset_hub.settings import Endpoint
+from appset_hub.endpoints import Endpoint
+from appset_hub.troubles import Complaints
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from appset_hub.settings import Pace
 
 _log = logging.getLogger("appset_hub")
 
@@ -45,10 +48,11 @@ class Resolve(Protocol):
 class Addresses:
     """The companions of all addresses of one hub."""
 
-    def __init__(self, hub: str, *, resolve_s: float, companion: Callable[[str], Companion], resolve: Resolve) -> None:
+    def __init__(self, hub: str, *, pace: Pace, companion: Callable[[str], Companion], resolve: Resolve) -> None:
         self._hub = hub
         self._endpoint = Endpoint.parse(hub, "hub")
-        self._resolve_s = resolve_s
+        self._resolve_s = pace.resolve_s
+        self._complaints = Complaints(pace.remind_s)
         self._companion = companion
         self._resolve = resolve
         self._companions: dict[str, Companion] = {}
@@ -74,8 +78,9 @@ class Addresses:
             targets = await self._targets()
         except OSError as error:
             # Those that are known stay: a name service that is away says nothing about the hub.
-            _log.warning('cannot resolve the hub\'s name "%s": %s', self._hub, error.strerror or error)
+            self._say(str(error.strerror or error))
             return
+        self._complaints.clear()
         for target, companion in self._companions.items():
             companion.wanted = target in targets
         if self._leaving.is_set():
@@ -83,6 +88,14 @@ class Addresses:
         for target in targets - self._companions.keys():
             companion = self._companions[target] = self._companion(target)
             tasks.create_task(self._keep(target, companion))
+
+    def _say(self, reason: str) -> None:
+        if self._complaints.due(reason):
+            advice = "check the host in hub, and this machine's DNS"
+            if self._companions:
+                advice = "the addresses that are known stay in use"
+            text = 'cannot resolve the hub\'s name "%s", trying again: %s; %s'
+            _log.warning(text, self._endpoint.host, reason, advice)
 
     async def _keep(self, target: str, companion: Companion) -> None:
         try:

@@ -1,7 +1,7 @@
 """One question put to the author's function, and its outcome.
 
 Knows neither gRPC nor who asked. Whatever the function does, what comes out is an `Encoded` answer or a
-`QuestionFailed`; only a cancellation from outside passes through.
+`QuestionFailed`. Only what is meant for the program as a whole passes through: a cancellation from outside, and Ctrl-C.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Asker:
         Raises:
             QuestionFailed: there is none.
         """
+        task = asyncio.current_task()
         try:
             returned = await self._function(question)
             return encode_answer(returned, known_digest=known_digest, max_bytes=max_bytes)
@@ -48,12 +49,19 @@ class Asker:
             _log_failed(question, failed)
             raise
         except asyncio.CancelledError as cancelled:
-            task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
             # Nobody cancelled this question: the function let go of something else that was cancelled.
             raise _fault(question, cancelled) from cancelled
-        except Exception as error:  # the function is foreign code
+        except KeyboardInterrupt as interrupt:
+            # On the loop it is what Python makes of Ctrl-C, and the program has to end; in a thread it cannot be.
+            _fault(question, interrupt)
+            raise
+        except GeneratorExit as closing:
+            if _running() is not task:  # The coroutine is being thrown away; only its own code runs in its task.
+                raise
+            raise _fault(question, closing) from closing
+        except BaseException as error:  # the function is foreign code: what it raises ends its question only
             raise _fault(question, error) from error
 
     def close(self) -> None:
@@ -72,9 +80,18 @@ class Asker:
 def _call(function: Callable[[Question], object], question: Question) -> object:
     try:
         return function(question)
-    except StopIteration as error:
-        # A future cannot carry it, and whoever awaits would wait for ever.
-        raise RuntimeError("the function raised StopIteration") from error
+    except (StopIteration, GeneratorExit, KeyboardInterrupt) as error:
+        # Whoever awaits must not get these: a future cannot carry the first, the second would close the coroutine, and
+        # the third would end the program, although Ctrl-C never interrupts a thread.
+        raise RuntimeError(f"the function raised {type(error).__name__}") from error
+
+
+def _running() -> asyncio.Task[object] | None:
+    """Return the task that is running, or None, also without a loop."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
 
 
 def _is_async(function: object) -> bool:
@@ -82,9 +99,9 @@ def _is_async(function: object) -> bool:
 
 
 def _fault(question: Question, error: BaseException) -> BackendFault:
-    kind = type(error).__name__
-    _log.error("the function failed with %s (request %s)", kind, question.request_id or "-", exc_info=error)
-    return BackendFault(f"the function failed with {kind}; the backend's log has the details")
+    what = "called sys.exit" if isinstance(error, SystemExit) else f"failed with {type(error).__name__}"
+    _log.error("the function %s (request %s)", what, question.request_id or "-", exc_info=error)
+    return BackendFault(f"the function {what}; the backend's log has the details")
 
 
 def _log_failed(question: Question, failed: QuestionFailed) -> None:

@@ -18,6 +18,7 @@ class Backoff:
         self._pace = pace
         self._chance = chance
         self._next_s = pace.first_retry_s
+        self._next_refused_s = pace.refused_retry_s
 
     def after_failure_s(self) -> float:
         """Return the pause after one more failure in a row, in seconds."""
@@ -26,12 +27,15 @@ class Backoff:
         return self._shortened(pause_s)
 
     def after_refusal_s(self) -> float:
-        """Return the pause after an answer that only changes when somebody mends the configuration."""
-        return self._shortened(self._pace.refused_retry_s)
+        """Return the pause after one more answer that only changes when a person corrects something, in seconds."""
+        pause_s = self._next_refused_s
+        self._next_refused_s = min(pause_s * 2, max(pause_s, self._pace.longest_refused_retry_s))
+        return self._shortened(pause_s)
 
     def reset(self) -> None:
-        """Begin again with the shortest pause: things went well."""
+        """Begin again with the shortest pauses: things went well."""
         self._next_s = self._pace.first_retry_s
+        self._next_refused_s = self._pace.refused_retry_s
 
     def _shortened(self, pause_s: float) -> float:
         return pause_s * (1 - self._chance() / 2)

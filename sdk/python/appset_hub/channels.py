@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from appset_hub.settings import Endpoint, read_file, read_token
+from appset_hub.endpoints import Endpoint
+from appset_hub.files import read_file, read_token
 
 if TYPE_CHECKING:
     from appset_hub.settings import Connection

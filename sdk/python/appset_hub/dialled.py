@@ -11,8 +11,10 @@ import grpc
 
 from appset_hub.channels import message_options
 from appset_hub.codec import fill_response, to_question
+from appset_hub.endpoints import Endpoint
 from appset_hub.errors import InvalidSettings, QuestionFailed
-from appset_hub.settings import MAX_ANSWER_BYTES, Endpoint, read_file
+from appset_hub.files import read_file
+from appset_hub.settings import MAX_ANSWER_BYTES
 from appset_hub.v1 import backend_pb2, backend_pb2_grpc
 
 if TYPE_CHECKING:

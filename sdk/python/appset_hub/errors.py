@@ -14,6 +14,7 @@ class AppSetHubError(Exception):
     ```
     AppSetHubError
     ├── InvalidSettings          how the backend was started is wrong
+    │   └── CannotServe          the same, from `serve`: a script that does not catch it ends with exit code 2
     └── QuestionFailed           a question has no answer
         ├── InvalidInput         its input is wrong: 400 at the hub, with the message and the path
         ├── NotReady             it cannot be answered yet: 503 at the hub, after one retry
@@ -29,7 +30,26 @@ class AppSetHubError(Exception):
 
 
 class InvalidSettings(AppSetHubError, ValueError):
-    """A setting of the backend is missing or wrong; nothing was started."""
+    """Settings of the backend are missing or wrong; nothing was started. `problems` has one line for each."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "; ".join(self.problems)
+
+
+class CannotServe(InvalidSettings, SystemExit):
+    """`serve` was called with settings that are missing or wrong.
+
+    It is also a `SystemExit`: in a script that does not catch it, a logged line and exit code 2 say more than a
+    traceback. Whoever wants to handle it catches `InvalidSettings`.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
+        self.code = 2
 
 
 class QuestionFailed(AppSetHubError):

@@ -70,6 +70,7 @@ class FakeHub(registry_pb2_grpc.RegistryServiceServicer):
 
     `max_answer_bytes` is the limit that it tells them, `ttl_s` the length of the leases that it grants. `streams` are
     those that are open, oldest first; `leases` what was registered, by instance. With a `refusal` it says that.
+    `ignored` are the claimed patterns that it tells backends to be outside their grant.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class FakeHub(registry_pb2_grpc.RegistryServiceServicer):
         self.openings = 0
         self.refusals = 0
         self.refusal: grpc.StatusCode | None = None
+        self.ignored: tuple[str, ...] = ()
         self._ttl_s = ttl_s
         self.port = 0
         self._max_answer_bytes = max_answer_bytes
@@ -206,7 +208,7 @@ class FakeHub(registry_pb2_grpc.RegistryServiceServicer):
         """Note one lease."""
         if self.refusal is not None:
             await self._refuse(self.refusal, context)
-        response = registry_pb2.RegisterResponse()
+        response = registry_pb2.RegisterResponse(ignored_application_sets=self.ignored)
         response.ttl.FromNanoseconds(int(self._ttl_s * 1e9))
         async with self._changed:
             self.leases[request.backend.instance] = request
@@ -257,7 +259,10 @@ class FakeHub(registry_pb2_grpc.RegistryServiceServicer):
     def _welcome(self) -> registry_pb2.AttachResponse:
         return registry_pb2.AttachResponse(
             welcome=registry_pb2.Welcome(
-                hub_instance=self._instance, max_in_flight=256, max_answer_bytes=self._max_answer_bytes
+                hub_instance=self._instance,
+                max_in_flight=256,
+                max_answer_bytes=self._max_answer_bytes,
+                ignored_application_sets=self.ignored,
             )
         )
 

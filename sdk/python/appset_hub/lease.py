@@ -16,6 +16,7 @@ from appset_hub.backoff import Backoff
 from appset_hub.channels import REFUSALS, authorization, open_channel
 from appset_hub.codec import seconds
 from appset_hub.errors import InvalidSettings
+from appset_hub.troubles import Complaints, Ending, explain, say_ignored
 from appset_hub.v1 import registry_pb2, registry_pb2_grpc
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class Lease:
         self._backoff = Backoff(connection.pace)
         self._leaving = asyncio.Event()
         self._registered = False
-        self._last_trouble = ""
+        self._complaints = Complaints(connection.pace.remind_s)
+        self._ignored: tuple[str, ...] = ()
         self.wanted = True
         """Whether the hub's name still leads here. Otherwise the lease is left to end."""
 
@@ -64,9 +66,18 @@ class Lease:
             return self._failed(error)
         if not self._registered:
             _log.info("registered with the hub at %s", self._target)
-        self._registered, self._last_trouble = True, ""
+            self._ignored = ()
+        self._registered = True
+        self._complaints.clear()
         self._backoff.reset()
+        self._note_ignored(tuple(response.ignored_application_sets))
         return max(_SHORTEST_RENEWAL_S, seconds(response.ttl) / _RENEWALS_IN_A_LEASE)
+
+    def _note_ignored(self, patterns: tuple[str, ...]) -> None:
+        """Log which claims do not count, whenever that changes: a renewal follows the hub's configuration."""
+        if patterns != self._ignored:
+            self._ignored = patterns
+            say_ignored(patterns, self._registration.backend.name, self._target)
 
     async def _register(self) -> registry_pb2.RegisterResponse:
         # A new connection each time takes up a new token or certificate, and finds a hub that moved.
@@ -84,17 +95,18 @@ class Lease:
                     request, metadata=authorization(self._connection), timeout=self._connection.pace.welcome_s
                 )
         except (grpc.aio.AioRpcError, InvalidSettings) as error:
-            _log.warning("not deregistered at %s; the lease ends by itself: %s", self._target, _text(error))
+            _log.warning("not deregistered at %s; the lease ends by itself: %s", self._target, self._reason(error))
 
     def _failed(self, error: grpc.aio.AioRpcError | InvalidSettings) -> float:
         self._registered = False
-        trouble = _text(error)
-        if trouble != self._last_trouble:
-            self._last_trouble = trouble
-            _log.warning("not registered with the hub at %s, trying again: %s", self._target, trouble)
+        reason = self._reason(error)
+        if self._complaints.due(reason):
+            _log.warning("not registered with the hub at %s, trying again: %s", self._target, reason)
         refused = isinstance(error, InvalidSettings) or error.code() in REFUSALS
         return self._backoff.after_refusal_s() if refused else self._backoff.after_failure_s()
 
-
-def _text(error: grpc.aio.AioRpcError | InvalidSettings) -> str:
-    return str(error) if isinstance(error, InvalidSettings) else f"{error.code().name}: {error.details()}"
+    def _reason(self, error: grpc.aio.AioRpcError | InvalidSettings) -> str:
+        if isinstance(error, InvalidSettings):
+            return str(error)
+        ending = Ending(code=error.code(), details=error.details() or "")
+        return explain(ending, self._connection, self._registration.backend.name)

@@ -17,7 +17,8 @@ import grpc
 from appset_hub.backoff import Backoff
 from appset_hub.channels import REFUSALS, authorization, open_channel
 from appset_hub.errors import InvalidSettings
-from appset_hub.session import Ending, Session
+from appset_hub.session import Session
+from appset_hub.troubles import Complaints, Ending, explain, say_ignored
 from appset_hub.v1 import registry_pb2_grpc
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Link:
         self._session: Session | None = None
         self._open: set[Session] = set()
         self._leaving = asyncio.Event()
-        self._last_trouble = ""
+        self._complaints = Complaints(connection.pace.remind_s)
         self.wanted = True
         """Whether the hub's name still leads here. Otherwise an open stream is kept, but not replaced."""
 
@@ -114,7 +115,7 @@ class Link:
             metadata = authorization(self._connection)
             channel = open_channel(self._target, self._connection)
         except InvalidSettings as error:
-            return Ending(code=grpc.StatusCode.UNAUTHENTICATED, details=str(error))
+            return Ending(code=grpc.StatusCode.UNAUTHENTICATED, details=str(error), here=True)
         call = registry_pb2_grpc.RegistryServiceStub(channel).Attach(metadata=metadata)
         session = Session(call, self._asker, welcome_s=self._connection.pace.welcome_s, on_welcome=self._welcomed)
         self._session = session
@@ -134,8 +135,9 @@ class Link:
 
     def _welcomed(self, session: Session) -> None:
         self._attachments.attach(session)
-        self._last_trouble = ""
+        self._complaints.clear()
         _log.info('attached to hub "%s" at %s', session.hub_instance, self._target)
+        say_ignored(session.ignored, self._info.name, self._target)
 
     async def _pause(self, ending: Ending | None) -> None:
         """Wait before the next attempt, and as long as another link is attached to the same process."""
@@ -153,8 +155,7 @@ class Link:
                 await self._leaving.wait()
 
     def _say(self, ending: Ending) -> None:
-        """Log why this link is not attached: once, until the reason is another one."""
-        trouble = f"{ending.code.name}: {ending.details}"
-        if trouble != self._last_trouble:
-            self._last_trouble = trouble
-            _log.warning("not attached to the hub at %s, trying again: %s", self._target, trouble)
+        """Log why this link is not attached. A backend that is attached at another address needs no reminders."""
+        reason = explain(ending, self._connection, self._info.name)
+        if self._complaints.due(reason, remind=not self._attachments.any):
+            _log.warning("not attached to the hub at %s, trying again: %s", self._target, reason)

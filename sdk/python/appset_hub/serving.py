@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import difflib
+import functools
+import inspect
 import logging
 import signal
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from appset_hub.addresses import Addresses, resolve_by_system
 from appset_hub.asking import Asker
 from appset_hub.channels import authorization
 from appset_hub.codec import backend_info
 from appset_hub.dialled import Dialled
+from appset_hub.errors import CannotServe, InvalidSettings
 from appset_hub.lease import Lease
 from appset_hub.link import Attachments, Link
 from appset_hub.malloc import expect_large_blocks
-from appset_hub.settings import DEFAULT_HUB, Backend, Connection, Pace, new_instance
+from appset_hub.settings import DEFAULT_HUB, Backend, Connection, Pace, Problems, new_instance
 from appset_hub.v1 import registry_pb2
 
 if TYPE_CHECKING:
@@ -27,9 +31,42 @@ if TYPE_CHECKING:
     from appset_hub.addresses import Companion, Resolve
     from appset_hub.question import Function
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _log = logging.getLogger("appset_hub")
 
 
+def _checked(function: Callable[P, T]) -> Callable[P, T]:
+    """Check where `serve` is called, and that its arguments fit; say what was probably meant."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> T:
+        _check_place()
+        unknown = [name for name in kwargs if name not in signature.parameters]
+        if unknown:
+            raise _refused(*(f"{name}: serve has no such argument{_meant(name, signature)}" for name in unknown))
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise _refused(f"serve: {error}") from error
+        return function(*args, **kwargs)
+
+    return called
+
+
+def _meant(name: str, signature: inspect.Signature) -> str:
+    close = difflib.get_close_matches(name, signature.parameters, n=1)
+    return f'; did you mean "{close[0]}"?' if close else f"; it has {', '.join(signature.parameters)}"
+
+
+def _refused(*problems: str) -> CannotServe:
+    _log.error("cannot start: %s", "; ".join(problems))
+    return CannotServe(*problems)
+
+
+@_checked
 def serve(  # noqa: PLR0913 - the one call of a script; each argument is a line of its documentation.
     function: Function,
     *,
@@ -53,33 +90,61 @@ def serve(  # noqa: PLR0913 - the one call of a script; each argument is a line 
     """Serve `function` until SIGTERM or SIGINT, then finish what is in flight; a second signal ends it at once.
 
     The arguments are those of `Backend` and `Connection`. Without `hub` and `listen`, the hub is looked for on this
-    machine.
+    machine. Everything that is wrong with them is logged in one line; a script that does not catch the exception then
+    ends with exit code 2.
 
     Raises:
-        InvalidSettings: one of them is wrong; nothing was started.
+        InvalidSettings: something is wrong with the arguments, or `serve` cannot run here; nothing was started.
     """
-    backend = Backend(
-        function=function,
-        name=name,
-        application_sets=application_sets,
-        version=version,
-        instance=instance,
-        input_schema=input_schema,
-        max_in_flight=max_in_flight,
-    )
-    connection = Connection(
-        hub=DEFAULT_HUB if hub is None and listen is None else hub,
-        listen=listen,
-        address=address,
-        token_file=token_file,
-        ca_file=ca_file,
-        cert_file=cert_file,
-        key_file=key_file,
-        client_ca_file=client_ca_file,
-        grace_s=grace_s,
-        pace=pace or Pace(),
-    )
-    asyncio.run(run_until_signal(backend, connection))
+    problems = Problems()
+    with problems.collected():
+        backend = Backend(
+            function=function,
+            name=name,
+            application_sets=application_sets,
+            version=version,
+            instance=instance,
+            input_schema=input_schema,
+            max_in_flight=max_in_flight,
+        )
+    with problems.collected():
+        connection = Connection(
+            hub=DEFAULT_HUB if hub is None and listen is None else hub,
+            listen=listen,
+            address=address,
+            token_file=token_file,
+            ca_file=ca_file,
+            cert_file=cert_file,
+            key_file=key_file,
+            client_ca_file=client_ca_file,
+            grace_s=grace_s,
+            pace=pace or Pace(),
+        )
+    try:
+        problems.raise_any()
+        asyncio.run(run_until_signal(backend, connection))
+    except InvalidSettings as error:
+        raise _refused(*error.problems) from error
+    except SystemExit:
+        # A task that the function started called it: that ends the loop, and Python says nothing of it.
+        _log.critical("sys.exit was called in a task that the function started; the backend ends", exc_info=True)
+        raise
+
+
+def _check_place() -> None:
+    """Refuse where the caller's program would hang or break.
+
+    Raises:
+        InvalidSettings: a loop is running here, or this is not the main thread. Not a `CannotServe`: as a `SystemExit`
+            it would end the caller's loop, or its thread without a word.
+    """
+    instead = "use appset_hub.run(Backend(…), Connection(…), stop=…) instead"
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop()
+        raise InvalidSettings(f"serve: an event loop is running here, and serve starts its own; {instead}")
+    if threading.current_thread() is not threading.main_thread():
+        name = threading.current_thread().name
+        raise InvalidSettings(f'serve: called in thread "{name}", which no signal reaches to stop it; {instead}')
 
 
 async def run_until_signal(backend: Backend, connection: Connection) -> None:
@@ -189,8 +254,7 @@ async def running(
     info = backend_info(backend, backend.instance or new_instance())
 
     def at_every_address(companion: Callable[[str], Companion]) -> Addresses:
-        resolve_s = connection.pace.resolve_s
-        return Addresses(connection.hub or "", resolve_s=resolve_s, companion=companion, resolve=resolve)
+        return Addresses(connection.hub or "", pace=connection.pace, companion=companion, resolve=resolve)
 
     def link(target: str) -> Link:
         return Link(target, connection=connection, asker=asker, info=info, attachments=attachments)

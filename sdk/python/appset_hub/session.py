@@ -17,6 +17,7 @@ import grpc
 from appset_hub.codec import take_answers, time_left_s, to_question
 from appset_hub.errors import DeadlinePassed, QuestionCancelled, QuestionFailed
 from appset_hub.settings import MAX_ANSWER_BYTES
+from appset_hub.troubles import Ending
 from appset_hub.v1 import registry_pb2
 
 if TYPE_CHECKING:
@@ -33,14 +34,6 @@ _LINGER_S = 0.2
 """How long a leaving session stays for questions that crossed its farewell on the wire."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """How a stream ended. `code` is that of gRPC."""
-
-    code: grpc.StatusCode
-    details: str
-
-
 @dataclass(slots=True, kw_only=True)
 class _Asked:
     """A question in flight."""
@@ -53,6 +46,7 @@ class Session:
     """The backend's side of one `Attach` stream.
 
     `closing` is set as soon as the stream brings no more questions: it was drained, has ended, or never began.
+    `ignored` are the claimed patterns that the hub does not grant.
     """
 
     def __init__(
@@ -80,6 +74,7 @@ class Session:
         self.closing = asyncio.Event()
         self.ending: Ending | None = None
         self.hub_instance = ""
+        self.ignored: tuple[str, ...] = ()
 
     async def run(self, hello: registry_pb2.BackendInfo) -> None:
         """Greet the hub and answer its questions until the stream ends; `ending` then says how it did."""
@@ -123,6 +118,7 @@ class Session:
         # A hub without a name is taken for one of its own.
         self.hub_instance = message.welcome.hub_instance or f"unnamed-{id(self)}"
         self._max_answer_bytes = message.welcome.max_answer_bytes or MAX_ANSWER_BYTES
+        self.ignored = tuple(message.welcome.ignored_application_sets)
         self._on_welcome(self)
         return True
 

@@ -1,29 +1,35 @@
 """Who a backend is, where it connects, and how fast it comes back: all that `serve` needs to know.
 
-Values that check themselves when they are made. Secrets come as file names, and are read by whoever connects.
+Values that check themselves when they are made, and name everything that is wrong at once. Secrets come as file names;
+a file is read here only to find out early that it cannot be used.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import re
 import secrets
 import socket
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from appset_hub.claims import claim_problems
+from appset_hub.endpoints import Endpoint
 from appset_hub.errors import InvalidSettings
+from appset_hub.files import check_authorities, check_pair, read_token
+from appset_hub.functions import function_problem
+from appset_hub.schemas import encode_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from appset_hub.question import Function
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 _LONGEST_TEXT_BYTES = 128
-_LARGEST_PORT = 65535
+_MOST_IN_FLIGHT = 2**32 - 1
 
 DEFAULT_HUB = "localhost:4356"
 """Where `serve` looks for a hub unless it is told: one on this machine."""
@@ -53,29 +59,77 @@ class Backend:
     max_in_flight: int = 0
 
     def __post_init__(self) -> None:
-        if not callable(self.function):
-            raise InvalidSettings(f"function: {type(self.function).__name__} cannot be called")
-        if not _DNS_LABEL.match(self.name):
-            raise InvalidSettings(
-                f'name: "{self.name}" must be lower-case letters, digits and "-", at most 63, as in a DNS name'
-            )
-        if isinstance(self.application_sets, str):
-            raise InvalidSettings(f'application_sets: must be a list of patterns, such as ["{self.application_sets}"]')
-        if self.max_in_flight < 0:
-            raise InvalidSettings("max_in_flight: must not be negative")
-        for key in ("version", "instance"):
-            if len(getattr(self, key).encode()) > _LONGEST_TEXT_BYTES:
-                raise InvalidSettings(f"{key}: must be at most {_LONGEST_TEXT_BYTES} bytes")
-        self.input_schema_json()
+        problems = Problems()
+        problems.add(function_problem(self.function))
+        problems.add(_name_problem(self.name))
+        problems.add(*claim_problems(self.application_sets))
+        problems.add(*(_text_problem(getattr(self, key), key) for key in ("version", "instance")))
+        problems.add(_in_flight_problem(self.max_in_flight))
+        with problems.collected():
+            self.input_schema_json()
+        problems.raise_any()
 
     def input_schema_json(self) -> bytes:
         """Return the schema as it travels; empty when there is none."""
-        if self.input_schema is None:
-            return b""
+        return b"" if self.input_schema is None else encode_schema(self.input_schema)
+
+
+class Problems:
+    """Collects what is wrong, so that all of it is said at once."""
+
+    def __init__(self) -> None:
+        self._found: list[str] = []
+
+    def add(self, *problems: str) -> None:
+        """Note problems; an empty text is none."""
+        self._found.extend(problem for problem in problems if problem)
+
+    @contextlib.contextmanager
+    def collected(self) -> Iterator[None]:
+        """Note the problems that the block raises."""
         try:
-            return json.dumps(self.input_schema, allow_nan=False).encode()
-        except (TypeError, ValueError) as error:
-            raise InvalidSettings(f"input_schema: no JSON: {error}") from error
+            yield
+        except InvalidSettings as error:
+            self.add(*error.problems)
+
+    def raise_any(self) -> None:
+        """Raise `InvalidSettings` if there was any problem."""
+        if self._found:
+            raise InvalidSettings(*self._found)
+
+
+def _name_problem(name: object) -> str:
+    if not isinstance(name, str):
+        return f"name: expected the backend's name as text, got {type(name).__name__}"
+    if _DNS_LABEL.match(name):
+        return ""
+    guess = re.sub(r"[^a-z0-9]+", "-", name.lower())[:63].strip("-")
+    hint = f'; did you mean "{guess}"?' if guess else ""
+    return f'name: "{name}" must be lower-case letters, digits and "-", at most 63, as in a DNS name{hint}'
+
+
+def _text_problem(text: object, key: str) -> str:
+    if not isinstance(text, str):
+        return f"{key}: expected text, got {type(text).__name__}"
+    if len(text.encode("utf-8", "replace")) > _LONGEST_TEXT_BYTES or not text.isprintable():
+        return f"{key}: must be at most {_LONGEST_TEXT_BYTES} bytes of printable text"
+    return ""
+
+
+def _in_flight_problem(number: object) -> str:
+    if isinstance(number, bool) or not isinstance(number, int):
+        return f"max_in_flight: expected a whole number, got {number!r}"
+    if number < 0:
+        return "max_in_flight: must not be negative"
+    return "" if number <= _MOST_IN_FLIGHT else f"max_in_flight: must be at most {_MOST_IN_FLIGHT}"
+
+
+def _seconds_problem(number: object, key: str, *, zero: bool = False) -> str:
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        return f"{key}: expected a number of seconds, got {number!r}"
+    if not 0 <= number < float("inf") or (number == 0 and not zero):
+        return f"{key}: must be {'zero or more' if zero else 'more than zero'} seconds, got {number}"
+    return ""
 
 
 def new_instance() -> str:
@@ -90,18 +144,27 @@ class Pace:
     `first_retry_s`, `longest_retry_s`: the pause before a new attempt doubles from the one to the other, and each is
     shortened by chance to as little as half. The hub answers again within a second of its restart only if the longest
     is below that.
-    `refused_retry_s`: the pause after the hub said no to this backend, which somebody has to mend first.
+    `refused_retry_s`, `longest_refused_retry_s`: the same for a backend that the hub refused. A person has to correct
+    something first, or a token is about to be rotated.
     `welcome_s`: how long the hub may take to answer the greeting.
     `resolve_s`: how often the hub's name is looked up for replicas that came or went.
     `keepalive_s`: how long a silent connection goes unchecked; a dead one is dropped after half as long again.
+    `remind_s`: how often a reason that lasts is logged again.
     """
 
     first_retry_s: float = 0.1
     longest_retry_s: float = 0.8
     refused_retry_s: float = 5.0
+    longest_refused_retry_s: float = 30.0
     welcome_s: float = 5.0
     resolve_s: float = 5.0
     keepalive_s: float = 20.0
+    remind_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        problems = Problems()
+        problems.add(*(_seconds_problem(getattr(self, one.name), f"pace.{one.name}") for one in fields(self)))
+        problems.raise_any()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +176,7 @@ class Connection:
     the hub where it is; without, the hub's configuration has to.
 
     `token_file`: holds the token that the hub expects; read again at every connection.
-    `ca_file`: whom to believe that it is the hub. It turns TLS to the hub on.
+    `ca_file`: CA that signed the hub's certificate. It turns TLS to the hub on.
     `cert_file`, `key_file`: this backend's certificate, for the hub (if TLS is on) and for those who dial it.
     `client_ca_file`: when dialled, only callers with a certificate from here are let in.
     `grace_s`: how long the questions in flight may still take when the backend leaves.
@@ -131,71 +194,52 @@ class Connection:
     pace: Pace = field(default_factory=Pace)
 
     def __post_init__(self) -> None:
+        problems = Problems()
         if self.hub is None and self.listen is None:
-            raise InvalidSettings("hub: needed, unless listen says where the hub can dial this backend")
-        if self.hub is not None:
-            Endpoint.parse(self.hub, "hub")
-        self._check_dialled()
-        self._check_tls()
-        for key in ("token_file", "ca_file", "cert_file", "key_file", "client_ca_file"):
-            path = getattr(self, key)
-            if path is not None:
-                read_file(path, key)
+            problems.add("hub: needed, unless listen says where the hub can dial this backend")
+        problems.add(self._dialled_problem(), _seconds_problem(self.grace_s, "grace_s", zero=True))
+        for key in ("hub", "listen", "address"):
+            if getattr(self, key) is not None:
+                with problems.collected():
+                    Endpoint.parse(getattr(self, key), key)
+        tls = self._tls_problem()
+        problems.add(tls)
+        if self.token_file is not None:
+            with problems.collected():
+                read_token(self.token_file)
+        if not tls:
+            self._check_certificates(problems)
+        problems.raise_any()
 
-    def _check_dialled(self) -> None:
+    def _dialled_problem(self) -> str:
+        if self.listen is None and self.address is not None:
+            return "address: means nothing without listen; an attached backend needs none"
         if self.listen is None:
-            if self.address is not None:
-                raise InvalidSettings("address: means nothing without listen; an attached backend needs none")
-            return
-        Endpoint.parse(self.listen, "listen")
-        if (self.hub is None) != (self.address is None):
-            missing = "address" if self.address is None else "hub"
-            raise InvalidSettings(f"{missing}: needed to register with a hub; leave out both hub and address otherwise")
+            return ""
+        if (self.hub is None) == (self.address is None):
+            return ""
+        missing = "address" if self.address is None else "hub"
+        return f"{missing}: needed to register with a hub; leave out both hub and address otherwise"
 
-    def _check_tls(self) -> None:
+    def _tls_problem(self) -> str:
         if (self.cert_file is None) != (self.key_file is None):
-            raise InvalidSettings("cert_file, key_file: one needs the other")
+            return "cert_file, key_file: one needs the other"
         if self.cert_file is not None and self.listen is None and self.ca_file is None:
-            raise InvalidSettings("cert_file: needs ca_file, which turns TLS to the hub on")
+            return "cert_file: needs ca_file, which turns TLS to the hub on"
         if self.client_ca_file is not None and (self.listen is None or self.cert_file is None):
-            raise InvalidSettings("client_ca_file: needs listen and cert_file")
+            return "client_ca_file: needs listen and cert_file"
+        return ""
+
+    def _check_certificates(self, problems: Problems) -> None:
+        for key in ("ca_file", "client_ca_file"):
+            if getattr(self, key) is not None:
+                with problems.collected():
+                    check_authorities(getattr(self, key), key)
+        if self.cert_file is not None and self.key_file is not None:
+            with problems.collected():
+                check_pair(self.cert_file, self.key_file)
 
     @property
     def attached(self) -> bool:
         """Whether the backend opens the connection."""
         return self.listen is None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """A host and a port, or the path of a socket."""
-
-    host: str
-    port: int
-    path: str = ""
-
-    @classmethod
-    def parse(cls, text: str, key: str) -> Endpoint:
-        """Return the endpoint that `text` names; `key` is the setting that it comes from."""
-        if text.startswith("unix:"):
-            return cls(host="", port=0, path=text)
-        host, colon, port = text.removeprefix("dns:///").rpartition(":")
-        if not colon or not port.isascii() or not port.isdigit() or int(port) > _LARGEST_PORT:
-            raise InvalidSettings(f'{key}: "{text}" must be host:port')
-        return cls(host=host.removeprefix("[").removesuffix("]"), port=int(port))
-
-
-def read_file(path: str | Path, key: str) -> bytes:
-    """Return what is in the file that the setting `key` names."""
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InvalidSettings(f'{key}: cannot read "{path}": {error.strerror}') from error
-
-
-def read_token(path: str | Path) -> str:
-    """Return the token in the file, without the white space around it."""
-    token = read_file(path, "token_file").decode("ascii", "replace").strip()
-    if not token or not all("!" <= character <= "~" for character in token):
-        raise InvalidSettings(f'token_file: "{path}" holds no token: it must be one word of printable ASCII')
-    return token

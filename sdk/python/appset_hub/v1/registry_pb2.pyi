@@ -103,18 +103,26 @@ class RegisterResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TTL_FIELD_NUMBER: _builtins.int
+    IGNORED_APPLICATION_SETS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
         """Required. How long the lease lasts from now on."""
+
+    @_builtins.property
+    def ignored_application_sets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Optional. The claimed patterns that can never count, because the hub's configuration grants this backend no name
+        that matches them. The backend should log them. Empty: every pattern may count.
+        """
 
     def __init__(
         self,
         *,
         ttl: _duration_pb2.Duration | None = ...,
+        ignored_application_sets: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ignored_application_sets", b"ignored_application_sets", "ttl", b"ttl"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -280,22 +288,28 @@ class Welcome(_message.Message):
     HUB_INSTANCE_FIELD_NUMBER: _builtins.int
     MAX_IN_FLIGHT_FIELD_NUMBER: _builtins.int
     MAX_ANSWER_BYTES_FIELD_NUMBER: _builtins.int
+    IGNORED_APPLICATION_SETS_FIELD_NUMBER: _builtins.int
     hub_instance: _builtins.str
     """Required. Identifies this process of the hub, for logs."""
     max_in_flight: _builtins.int
     """Required. How many questions the hub will have in flight on this stream."""
     max_answer_bytes: _builtins.int
     """Required. The largest `parameters_json` that the hub accepts, in bytes."""
+    @_builtins.property
+    def ignored_application_sets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Optional. As in RegisterResponse."""
+
     def __init__(
         self,
         *,
         hub_instance: _builtins.str = ...,
         max_in_flight: _builtins.int = ...,
         max_answer_bytes: _builtins.int = ...,
+        ignored_application_sets: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hub_instance", b"hub_instance", "max_answer_bytes", b"max_answer_bytes", "max_in_flight", b"max_in_flight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hub_instance", b"hub_instance", "ignored_application_sets", b"ignored_application_sets", "max_answer_bytes", b"max_answer_bytes", "max_in_flight", b"max_in_flight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
