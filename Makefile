@@ -31,8 +31,8 @@ help: ## List the targets
 setup: $(READY) ## Make .venv and install the hub, the SDK and the tools from the hashed lock
 
 .PHONY: run
-run: $(READY) ## Start a hub with two backends in front of you; Ctrl-C ends all
-	@exec $(BIN)/python examples/quickstart/run.py
+run: $(READY) ## Run an example hub with two backends in the foreground; Ctrl-C ends all
+	@exec $(BIN)/appset-hub quickstart --config examples/quickstart/hub.yaml
 
 ##### Test and check
 
@@ -158,7 +158,6 @@ $(READY): requirements/dev.txt pyproject.toml sdk/python/pyproject.toml
 	@# requirement such as coverage[toml]>=7 in hash mode as soon as the index offers a version newer than the locked one.
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/dev.txt
 	@# setuptools warns of every editable installation at length.
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation \
-		--editable sdk/python --editable .
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	$(BIN)/python -m pip check
 	@touch $@

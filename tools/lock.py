@@ -1,8 +1,9 @@
 """Writes the lock files in ``requirements/`` from the two ``pyproject.toml``, or checks them.
 
 ``run.txt`` is what a deployed hub may need, ``dev.txt`` that and what developing needs. Both are resolved by
-pip-compile without the distributions of this repository, which are on no index. The check asks no index: it
-tells whether the locks still hold what the projects declare.
+pip-compile. The check needs no index: it compares the locks with what the projects declare, and the two projects with
+each other. The hub ships the SDK, so it declares what the SDK needs; neither may require the other, because their names
+are on no index, and whoever registers them there would be installed.
 """
 
 import argparse
@@ -17,8 +18,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
-PROJECTS = (ROOT / "pyproject.toml", ROOT / "sdk/python/pyproject.toml")
-LOCAL = {"appset-hub", "appset-hub-sdk"}
+HUB, SDK = ROOT / "pyproject.toml", ROOT / "sdk/python/pyproject.toml"
+OWN = {"appset-hub", "appset-hub-sdk"}
 DEVELOPING = {"dev"}  # Extras that a deployed hub never needs.
 OLDEST = (3, 11)
 
@@ -30,17 +31,35 @@ def lock(name: str) -> Path:
     return ROOT / "requirements" / f"{name}.txt"
 
 
+def needs_of(project: Path, *, developing: bool) -> set[str]:
+    """What a project needs, to be built and to run."""
+    content = tomllib.loads(project.read_text(encoding="utf-8"))
+    found = {*content["build-system"]["requires"], *content["project"]["dependencies"]}
+    for extra, needs in content["project"].get("optional-dependencies", {}).items():
+        if developing or extra not in DEVELOPING:
+            found.update(needs)
+    return found
+
+
 def declared(*, developing: bool) -> list[str]:
-    """What both projects need, to be built and to run, without each other."""
-    found: set[str] = set()
-    for project in PROJECTS:
-        content = tomllib.loads(project.read_text(encoding="utf-8"))
-        found.update(content["build-system"]["requires"])
-        found.update(content["project"]["dependencies"])
-        for extra, needs in content["project"].get("optional-dependencies", {}).items():
-            if developing or extra not in DEVELOPING:
-                found.update(needs)
-    return sorted(need for need in found if canonicalize_name(Requirement(need).name) not in LOCAL)
+    """What both projects need."""
+    return sorted(needs_of(HUB, developing=developing) | needs_of(SDK, developing=developing))
+
+
+def disagreements() -> list[str]:
+    """Where the two projects do not fit together, a line each."""
+    hub, sdk = needs_of(HUB, developing=True), needs_of(SDK, developing=True)
+    versions = [tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"] for project in (HUB, SDK)]
+    found = [f'"{need}": is on no index; do not require it' for need in hub | sdk if named(need) in OWN]
+    found += [f'"{need}": declared by the SDK, which the hub ships, but not by the hub' for need in sdk - hub]
+    if len(set(versions)) > 1:
+        found.append("the hub is version {}, the SDK that it ships {}".format(*versions))
+    return [f"pyproject.toml: {fault}" for fault in sorted(found)]
+
+
+def named(need: str) -> str:
+    """The name in a requirement."""
+    return canonicalize_name(Requirement(need).name)
 
 
 def write(name: str, needs: list[str], *options: str) -> None:
@@ -83,7 +102,7 @@ def main() -> int:
         upgrade = ["--upgrade"] if options.upgrade else []
         write("run", wanted["run"], *upgrade)
         write("dev", wanted["dev"], "--constraint=requirements/run.txt", *upgrade)  # Both agree on what they share.
-    found = [fault for name, needs in wanted.items() for fault in faults(name, needs)]
+    found = disagreements() + [fault for name, needs in wanted.items() for fault in faults(name, needs)]
     sys.stderr.writelines(f"{fault}\n" for fault in found)
     return 1 if found else 0
 
