@@ -49,6 +49,10 @@ test-tools: $(READY) ## Fetch what the tests of deploy/ need beside Python: kust
 test-image: test-tools ## Build the image without a daemon and start hub and backend from it; as root on Debian
 	APPSET_HUB_TEST_IMAGE=1 $(BIN)/pytest tests/deploy/test_image.py
 
+.PHONY: test-wheels
+test-wheels: $(READY) ## Install the built wheels and a new backend into fresh environments, with pip and pipx
+	APPSET_HUB_TEST_WHEELS=1 $(BIN)/pytest tests/deploy/test_wheels.py
+
 .PHONY: test-argocd
 test-argocd: $(READY) ## Run the real ApplicationSet controller of Argo CD against the hub; the first build takes minutes
 	tests/argocd/run.sh
