@@ -43,8 +43,10 @@ def test_it_is_the_sdk_as_its_own_distribution_builds_it(
 
 
 def test_equal_packages_make_equal_bytes(tmp_path: Path) -> None:
-    first, second = (written(tmp_path / name)[0].read_bytes() for name in ("first", "second"))
-    assert first == second
+    first, second = (written(tmp_path / name)[0] for name in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()
+    with zipfile.ZipFile(first) as archive:
+        assert {entry.date_time[0] for entry in archive.infolist()} == {1980}, "the time of day is not in it"
 
 
 def test_what_it_prints_installs_it_and_looks_nothing_up(tmp_path: Path) -> None:

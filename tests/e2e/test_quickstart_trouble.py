@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.support.calls import Connection
-from tests.e2e.support.processes import Process, run, without_settings
+from tests.e2e.support.processes import Process, run, until, without_settings
 from tests.e2e.support.quickstart import FIXED_PORTS, Copy
 
 if TYPE_CHECKING:
@@ -47,12 +47,11 @@ def quickstart(rig: Rig) -> Iterator[Started]:
     made.leaves_nothing()
 
 
-def part(process: Process, words: str) -> int:
-    """The process id of the part with these words in its command line."""
-    for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
-        if words in Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " "):
-            return int(pid)
-    raise AssertionError(words)
+def parts(process: Process, words: str) -> list[int]:
+    """The process ids of the parts with these words in their command lines."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in children}
+    return [pid for pid, command in commands.items() if words in command and "leash.py" not in command]
 
 
 SETTINGS = {4355: "listen.http", 4356: "listen.grpc", 4357: "listen.admin", 50051: "backends[1].address"}
@@ -132,7 +131,8 @@ def test_a_part_that_ends_while_it_starts_ends_all_and_is_named(
 
 def test_a_hub_that_is_killed_ends_all_and_is_named(quickstart: Started) -> None:
     process = quickstart.ready()
-    os.kill(part(process, "appset-hub serve"), signal.SIGKILL)
+    [hub] = parts(process, "appset-hub serve")
+    os.kill(hub, signal.SIGKILL)
     assert process.wait() == 1
     assert process.lines[-1] == 'error: "hub" ended (killed by SIGKILL); everything was stopped'
     quickstart.leaves_nothing()
@@ -140,7 +140,8 @@ def test_a_hub_that_is_killed_ends_all_and_is_named(quickstart: Started) -> None
 
 def test_a_backend_that_is_killed_is_named_and_the_hub_goes_on(quickstart: Started) -> None:
     process = quickstart.ready()
-    os.kill(part(process, "--name hello"), signal.SIGKILL)
+    [hello] = parts(process, "--name hello")
+    os.kill(hello, signal.SIGKILL)
     process.says("hello │ ended (killed by SIGKILL)")
     connection = Connection(quickstart.http)
     connection.ask("fake-appset", token="strong-password").refuses(503, "backend_absent", "hello")
@@ -159,7 +160,7 @@ def test_the_end_of_the_program_or_of_its_terminal_ends_all(quickstart: Started,
 
 def test_ctrl_c_during_the_start_ends_all_without_a_traceback(quickstart: Started) -> None:
     process = quickstart.start()
-    process.says("hub_started")
+    until(lambda: parts(process, "--name digests") != [], "the last part is started")
     process.signal(signal.SIGINT)
     assert process.wait() == 0
     assert "Traceback" not in process.output

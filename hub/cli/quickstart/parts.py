@@ -97,7 +97,6 @@ class Parts:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.end()
-        self._screen.close()
 
     def _signalled(self, *_: object) -> None:
         if self._stop.is_set():  # The second time: do not wait.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -41,9 +40,3 @@ class Screen:
             except OSError:
                 self._open = False
                 self._lost()
-
-    def close(self) -> None:
-        """Leave standard output in a state in which Python can end without a traceback."""
-        if not self._open:
-            with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device.
-                os.dup2(nowhere.fileno(), sys.stdout.fileno())
