@@ -31,8 +31,8 @@ help: ## List the targets
 setup: $(READY) ## Make .venv and install the hub, the SDK and the tools from the hashed lock
 
 .PHONY: run
-run: $(READY) ## Start a hub with two backends in front of you; Ctrl-C ends all
-	@exec $(BIN)/python examples/quickstart/run.py
+run: $(READY) ## Run an example hub with two backends in the foreground; Ctrl-C ends all
+	@exec $(BIN)/appset-hub quickstart --config examples/quickstart/hub.yaml
 
 ##### Test and check
 
@@ -48,6 +48,10 @@ test-tools: $(READY) ## Fetch what the tests of deploy/ need beside Python: kust
 .PHONY: test-image
 test-image: test-tools ## Build the image without a daemon and start hub and backend from it; as root on Debian
 	APPSET_HUB_TEST_IMAGE=1 $(BIN)/pytest tests/deploy/test_image.py
+
+.PHONY: test-wheels
+test-wheels: $(READY) ## Install the built wheels and a new backend into fresh environments, with pip and pipx
+	APPSET_HUB_TEST_WHEELS=1 $(BIN)/pytest tests/deploy/test_wheels.py
 
 .PHONY: test-argocd
 test-argocd: $(READY) ## Run the real ApplicationSet controller of Argo CD against the hub; the first build takes minutes
@@ -158,7 +162,6 @@ $(READY): requirements/dev.txt pyproject.toml sdk/python/pyproject.toml
 	@# requirement such as coverage[toml]>=7 in hash mode as soon as the index offers a version newer than the locked one.
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/dev.txt
 	@# setuptools warns of every editable installation at length.
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation \
-		--editable sdk/python --editable .
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	$(BIN)/python -m pip check
 	@touch $@

@@ -17,6 +17,7 @@ import uvloop
 from backends import http_plugin, logs, oci, static
 from backends.mistakes import Mistake
 from backends.new import new
+from backends.sdk import sdk
 
 if TYPE_CHECKING:
     from backends.bundle import Bundle, Kind
@@ -126,3 +127,4 @@ def _version() -> str:
 for _kind in KINDS:
     main.add_command(_command(_kind))
 main.add_command(new)
+main.add_command(sdk)

@@ -1,6 +1,7 @@
 """`appset-hub-backend new`: a backend of your own, in a folder of its own, that works, is tested and can be packaged.
 
-The files are in `template`: `module` in a path, and `$name` and `$module` in a text, become the new backend's.
+The files are in `template`: `module` in a path, and `$name` and `$module` in a text, become the new backend's. The
+SDK's wheel is written beside them: its name must not be looked up on an index.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from backends.sdk import sdk_wheel
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.resources.abc import Traversable
@@ -23,6 +26,8 @@ _NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 
 # A module of one of these names would hide another one.
 _TAKEN = {*keyword.kwlist, *sys.stdlib_module_names, "appset_hub", "pytest", "tests"}
+
+_VENDOR = "vendor"
 
 # setuptools leaves out files that begin with a dot.
 _HIDDEN = {"gitignore": ".gitignore"}
@@ -36,10 +41,10 @@ _SUFFIX = ".txt"
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where to write it; a folder of its name, here, without.",
+    help="Where to write it. Default: a folder called NAME.",
 )
 def new(name: str, folder: Path | None) -> None:
-    """Write a new backend in Python called NAME: module, test, package and image."""
+    """Write a new backend in Python called NAME: module, test, package, image, and the SDK to install."""
     if not _NAME.match(name):
         raise click.UsageError(f'"{name}" must be lower-case letters, digits and "-", and begin with a letter')
     module = name.replace("-", "_")
@@ -48,12 +53,14 @@ def new(name: str, folder: Path | None) -> None:
     place = folder if folder is not None else Path(name)
     if place.exists() and any(place.iterdir()):
         raise click.UsageError(f'"{place}" is not empty; nothing was written')
-    words = {"name": name, "module": module}
+    wheel = sdk_wheel()
+    words = {"name": name, "module": module, "sdk": wheel.requirements(_VENDOR)}
     for path, text in _texts(files(__name__) / "template", Path()):
         target = place / _HIDDEN.get(str(path), str(path).replace("module", module))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(Template(text).substitute(words), encoding="utf-8")
-    click.echo(f"{place}: a backend. {place / 'README.md'} tells how to run, test and package it")
+    wheel.write(place / _VENDOR)
+    click.echo(f"{place}: a new backend; {place / 'README.md'} says how to run, test and package it")
 
 
 def _texts(folder: Traversable, path: Path) -> Iterator[tuple[Path, str]]:

@@ -16,6 +16,7 @@ from hub.cli.deciding import accept, audit, held, history, reject
 from hub.cli.exits import describe_exits
 from hub.cli.manifests import argocd
 from hub.cli.operating import backends, explain, routes
+from hub.cli.quickstart import quickstart
 from hub.cli.serving import serve
 
 
@@ -25,6 +26,20 @@ def main() -> None:
     """One baseUrl for all ApplicationSet plugins of an Argo CD."""
 
 
-for command in (serve, config, call, explain, routes, backends, argocd, held, accept, reject, audit, history):
+for command in (
+    serve,
+    quickstart,
+    config,
+    call,
+    explain,
+    routes,
+    backends,
+    argocd,
+    held,
+    accept,
+    reject,
+    audit,
+    history,
+):
     main.add_command(command)
 describe_exits(main)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import click
 
+from hub import __version__
 from hub.cli.options import config_option, failed, override_options, settings_or_exit
 from hub.config.load import Source
 from hub.core.errors import StoreFailed
@@ -23,6 +26,7 @@ _DEV_WARNING = "--dev: any program on this machine may call this hub and registe
 @override_options
 def serve(config_path: Path | None, *, dev: bool, flags: dict[str, str]) -> None:
     """Run the hub until SIGTERM or Ctrl-C."""
+    _check_sdk()
     choose_engine()
     # Here, and not above: the other commands start in a third of the time without a hub in them.
     from hub import main as hub_main  # noqa: PLC0415
@@ -37,3 +41,16 @@ def serve(config_path: Path | None, *, dev: bool, flags: dict[str, str]) -> None
         hub_main.run(source, settings)
     except (CannotListen, CannotOpenStore, StoreFailed) as error:
         failed(str(error))
+
+
+def _check_sdk() -> None:
+    """The hub ships the SDK; installed beside it once more, the SDK may be of another version, or uninstalled."""
+    remedy = "install appset-hub again, in an environment of its own"
+    if find_spec("appset_hub") is None:
+        failed(f'the package "appset_hub" is missing; "appset-hub-sdk" was uninstalled from this environment: {remedy}')
+    try:
+        other = version("appset-hub-sdk")
+    except PackageNotFoundError:
+        return
+    if other != __version__:
+        failed(f"appset-hub-sdk {other} is installed in the environment of appset-hub {__version__}: {remedy}")

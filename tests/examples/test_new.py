@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from glob import glob
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import pytest
 
 from tests.e2e.support.processes import COMMANDS, Finished, run
 from tests.e2e.support.rig import Rig
+from tests.support.index import add_wheel, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "backends" / "new" / "template"
 NAME = "my-first"
+SDK_WHEEL = f"appset_hub_sdk-{version('appset-hub')}-py3-none-any.whl"
 
 
 @pytest.fixture
@@ -52,7 +55,11 @@ def test_every_file_of_the_template_is_written_and_is_in_our_own_package(tmp_pat
         "README.md",
         "my_first.py",
         "pyproject.toml",
+        "requirements/dev.txt",
+        "requirements/run.txt",
+        "requirements/sdk.txt",
         "tests/test_my_first.py",
+        f"vendor/{SDK_WHEEL}",
     ]
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["backends"]
     packaged = {
@@ -61,16 +68,17 @@ def test_every_file_of_the_template_is_written_and_is_in_our_own_package(tmp_pat
         for file in glob(pattern, root_dir=ROOT / "backends")  # noqa: PTH207 - as setuptools: no file with a dot.
     }
     template = {str(file.relative_to(ROOT / "backends")) for file in TEMPLATE.rglob("*.txt")}
-    assert len(template) == len(written)
+    assert len(template) + len(["the wheel"]) == len(written)
     assert template <= packaged
 
 
 def test_its_package_answers_through_the_hub(rig: Rig) -> None:
     place, installed = rig.folder / "backend", rig.folder / "installed"
     assert new(NAME, "--folder", place, cwd=rig.folder).code == 0
-    # What it needs is in this environment already, and no index is asked.
+    # What it needs beside the SDK is in this environment already, and no index is asked.
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*pip, "--target", installed, place], check=True)
+    for what in (("-r", "requirements/sdk.txt"), (".",)):
+        subprocess.run([*pip, "--target", installed, *what], check=True, cwd=place)
     rig.configure(backends=[rig.backend(NAME, application_sets=["my-*"])])
     hub = rig.hub()
     options = ("--hub", hub.grpc_address, "--token-file", rig.folder / "tokens" / NAME)
@@ -79,6 +87,27 @@ def test_its_package_answers_through_the_hub(rig: Rig) -> None:
     assert hub.ask(f"{NAME}-1", {"branch": "main"}).sets == [{"branch": "main", "host": "main.example.com"}]
     hub.ask(f"{NAME}-1", {"branch": ""}).refuses(400, "input_refused", NAME)
     assert backend.stop() == 0
+
+
+def test_the_sdk_is_not_looked_up_even_by_an_installation_that_resolves(tmp_path: Path) -> None:
+    place, offered = tmp_path / "backend", tmp_path / "offered"
+    offered.mkdir()
+    add_wheel(offered, "appset-hub-sdk", "99.0", {"appset_hub/__init__.py": "raise SystemExit('not ours')"})
+    assert new(NAME, "--folder", place, cwd=tmp_path).code == 0
+    with serving(offered) as index:
+        command = (
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-build-isolation",
+            "--target",
+            "../installed",
+        )
+        done = run(*command, ".", cwd=place, env=index.environment)
+        assert done.code == 0, done
+        assert index.looked_up == []
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from appset_hub.testing import FakeHub
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "python"
+INSTALL = r"\b(?:pip|pipx|uv tool|uv pip)\b[^`\n]* (?:install|download)\b"
+BY_NAME = re.compile(INSTALL + r"""[^`\n]*[ "']appset[-_]hub(?:[-_]sdk)?(?:[\["' =<>~]|$)""")
 PAGES = [ROOT / "docs" / "writing-a-backend.md", ROOT / "sdk" / "python" / "README.md"]
 
 
@@ -61,3 +64,32 @@ async def test_the_first_backend_attaches_and_answers() -> None:
         assert await hub.ask("fb-1", {"branch": "feature"}) == [{"branch": "feature", "digest": "sha256:9b7c0d"}]
         process.terminate()
         assert await process.wait() == 0
+
+
+def test_no_page_and_no_template_installs_from_an_index_what_is_not_there() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "*.md", "*.txt", "*Containerfile*"], cwd=ROOT, capture_output=True, check=True
+    )
+    lines = {
+        f"{file}: {line}"
+        for file in listed.stdout.decode().split()
+        for line in (ROOT / file).read_text().replace("\\\n", " ").splitlines()
+        if BY_NAME.search(line)
+    }
+    assert lines == set()
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("$ pip install appset-hub-sdk", True),
+        ('`pip install "appset-hub-sdk[health]"`', True),
+        ("RUN pip install --no-cache-dir appset_hub==0.1.0", True),
+        ("$ pipx install appset-hub", True),
+        ("$ pipx install dist/appset_hub-0.1.0-py3-none-any.whl", False),
+        ("$ pip install CLONE/sdk/python", False),
+        ("$ /opt/appset-hub/bin/pip install --requirement requirements/run.txt", False),
+    ],
+)
+def test_the_check_of_the_pages_knows_a_name_from_a_path(line: str, *, wrong: bool) -> None:
+    assert bool(BY_NAME.search(line)) == wrong

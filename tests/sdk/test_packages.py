@@ -2,53 +2,39 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
+import re
 import tarfile
-import zipfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.wheels import HUB, ROOT, SDK, SOURCES, built, files_of, metadata_of, wheel_of
+
+if TYPE_CHECKING:
+    from email.message import Message
+    from pathlib import Path
+
 LICENSE = (ROOT / "LICENSE").read_bytes()
-SOURCES = {
-    "appset_hub": (ROOT, ("pyproject.toml", "README.md", "LICENSE", "hub", "backends")),
-    "appset_hub_sdk": (ROOT / "sdk" / "python", ("pyproject.toml", "README.md", "LICENSE", "appset_hub")),
-}
 
 
-@pytest.fixture(scope="module", params=SOURCES)
-def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the wheel and the source archive of one of them."""
-    folder, parts = SOURCES[request.param]
-    place = tmp_path_factory.mktemp(request.param)
-    for part in parts:
-        copy = shutil.copytree if (folder / part).is_dir() else shutil.copy
-        copy(folder / part, place / part)
-    command: list[str | Path] = [sys.executable, "-m", "build", "--no-isolation", "--outdir", place / "dist", place]
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout
-    return place / "dist"
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {name: wheel_of(name, tmp_path_factory) for name in SOURCES}
 
 
-def test_the_wheel_carries_the_licence_and_the_marker_of_its_types(built: Path) -> None:
-    [file] = built.glob("*.whl")
-    with zipfile.ZipFile(file) as wheel:
-        [licence] = [name for name in wheel.namelist() if name.endswith(".dist-info/licenses/LICENSE")]
-        assert wheel.read(licence) == LICENSE
-        [metadata] = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
-        assert {"License-Expression: Apache-2.0", "License-File: LICENSE"} <= set(
-            wheel.read(metadata).decode().splitlines()
-        )
-        assert [name for name in wheel.namelist() if name.endswith("/py.typed")]
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_wheel_carries_the_licence_and_the_marker_of_its_types(wheels: dict[str, Path], name: str) -> None:
+    files = files_of(wheels[name])
+    [licence] = [path for path in files if path.endswith(".dist-info/licenses/LICENSE")]
+    assert files[licence] == LICENSE
+    metadata = metadata_of(wheels[name])
+    assert (metadata["License-Expression"], metadata["License-File"]) == ("Apache-2.0", "LICENSE")
+    assert [path for path in files if path.endswith("/py.typed")]
 
 
-def test_the_source_archive_carries_the_licence(built: Path) -> None:
-    [file] = built.glob("*.tar.gz")
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_source_archive_carries_the_licence(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    [file] = built(name, tmp_path_factory).glob("*.tar.gz")
     with tarfile.open(file) as archive:
         [licence] = [
             member for member in archive.getmembers() if member.name.count("/") == 1 and "LICENSE" in member.name
@@ -56,3 +42,40 @@ def test_the_source_archive_carries_the_licence(built: Path) -> None:
         content = archive.extractfile(licence)
         assert content is not None
         assert content.read() == LICENSE
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_wheel_says_who_made_it_and_for_what(wheels: dict[str, Path], name: str) -> None:
+    metadata = metadata_of(wheels[name])
+    assert metadata["Author"] == "AppSet Hub maintainers"
+    assert "applicationset" in metadata["Keywords"]
+    assert "Programming Language :: Python :: 3.11" in metadata.get_all("Classifier", [])
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_nothing_of_ours_is_required_because_others_could_register_the_name(wheels: dict[str, Path], name: str) -> None:
+    assert [need for need in requirements(metadata_of(wheels[name])) if need.startswith("appset")] == []
+
+
+def test_the_hubs_wheel_ships_the_sdk_as_the_sdks_own_wheel_does(wheels: dict[str, Path]) -> None:
+    shipped, own = (files_of(wheels[name], below="appset_hub/") for name in (HUB, SDK))
+    assert shipped == own
+    assert own.keys() >= {"appset_hub/__init__.py", "appset_hub/py.typed", "appset_hub/v1/backend_pb2.pyi"}
+
+
+def test_the_hub_requires_what_the_sdk_that_it_ships_requires(wheels: dict[str, Path]) -> None:
+    hub, sdk = (requirements(metadata_of(wheels[name])) for name in (HUB, SDK))
+    without_marker = {re.sub(r"\s*;.*", "", need) for need in sdk}
+    assert without_marker
+    assert without_marker <= set(hub)
+
+
+def test_the_hubs_wheel_has_the_files_of_the_quick_start(wheels: dict[str, Path]) -> None:
+    folder = ROOT / "examples" / "quickstart"
+    files = files_of(wheels[HUB], below="hub/cli/quickstart/files/")
+    assert files == {f"hub/cli/quickstart/files/{file.name}": file.read_bytes() for file in folder.iterdir()}
+    assert "hub/cli/quickstart/files/hub.yaml" in files
+
+
+def requirements(metadata: Message) -> list[str]:
+    return metadata.get_all("Requires-Dist", [])
