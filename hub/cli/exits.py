@@ -38,7 +38,17 @@ EXITS = {
     "serve": Exits(
         "stopped by SIGTERM or Ctrl-C", "cannot start: a port is taken, or the store cannot be used", unknown=""
     ),
-    "config check": Exits("no mistakes", wrong_use="wrong usage, or the configuration has mistakes", unknown=""),
+    "quickstart": Exits(
+        "stopped by Ctrl-C or SIGTERM",
+        "could not start, or the hub ended: a port is taken, or a part failed",
+        unknown="",
+    ),
+    "config check": Exits(
+        "no errors",
+        "with --strict: there are warnings",
+        wrong_use="wrong usage, or the configuration has errors",
+        unknown="",
+    ),
     "config show": Exits("shown", unknown=""),
     "config schema": Exits("printed", unknown=""),
     "call": Exits(
@@ -56,6 +66,7 @@ EXITS = {
         "forgotten, or there was nothing to forget", "refused: no such backend, or a wrong admin token"
     ),
     "argocd manifests": Exits("printed", unknown=""),
+    "argocd secret": Exits("printed", unknown=""),
     "held": Exits("listed; with --check: nothing is held", "with --check: an answer is held"),
     "accept": Exits("accepted", "refused: nothing is held under ID, or a wrong admin token"),
     "reject": Exits("rejected", "refused: nothing is held under ID, or a wrong admin token"),

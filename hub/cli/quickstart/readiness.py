@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
-import urllib.request
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING
-
-from hub.cli.asking import url_of
 
 if TYPE_CHECKING:
     from hub.core.settings import Address, Listen
@@ -23,16 +20,23 @@ def listens(listen: Listen) -> bool:
 
 def all_ready(admin: Address) -> bool:
     """Whether the hub can ask every backend."""
+    connection = HTTPConnection(_host(admin), admin.port, timeout=_TIMEOUT_S)
     try:
-        with urllib.request.urlopen(f"{url_of(admin)}/api/backends", timeout=_TIMEOUT_S) as response:  # noqa: S310 - http.
-            return all(backend["state"] == "ready" for backend in json.load(response))
+        connection.request("GET", "/api/backends")
+        return all(backend["state"] == "ready" for backend in json.load(connection.getresponse()))
     except (OSError, HTTPException, ValueError):
         return False
+    finally:
+        connection.close()
 
 
 def _accepts(address: Address) -> bool:
     try:
-        socket.create_connection((address.host or "localhost", address.port), timeout=_TIMEOUT_S).close()
+        socket.create_connection((_host(address), address.port), timeout=_TIMEOUT_S).close()
     except OSError:
         return False
     return True
+
+
+def _host(address: Address) -> str:
+    return address.host or "localhost"
