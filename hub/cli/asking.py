@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hub.cli.options import failed
+from hub.core.nesting import check_levels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,18 +42,23 @@ def ask(
     context = ssl.create_default_context(cafile=ca_file) if request.type == "https" else None
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S, context=context) as response:  # noqa: S310 - as above.
-            return msgspec.json.decode(response.read())
+            return _decoded(response.read())
     except urllib.error.HTTPError as error:
         failed(f"{error.code}: {_message(error)}")
     except urllib.error.URLError as error:
         failed(f"cannot reach {url}: {error.reason}")
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeError) as error:
         failed(f"{url} did not answer as a hub does: {error}")
+
+
+def _decoded(body: bytes) -> Any:
+    check_levels(body)
+    return msgspec.json.decode(body)
 
 
 def _message(error: urllib.error.HTTPError) -> str:
     body = error.read()
     try:
-        return str(msgspec.json.decode(body)["message"])
-    except (msgspec.DecodeError, KeyError, TypeError):
+        return str(_decoded(body)["message"])
+    except (msgspec.DecodeError, UnicodeError, KeyError, TypeError):
         return body.decode("utf-8", "replace")[:200]

@@ -11,6 +11,7 @@ import msgspec
 
 from hub.config.load import Source, load
 from hub.config.mistakes import ConfigurationError
+from hub.core.nesting import check_levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,12 +88,17 @@ def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
             wrong_use(f'"{pair}" is not key=value or key:=json')
         if key.endswith(":"):
             try:
-                parameters[key[:-1]] = msgspec.json.decode(value)
-            except msgspec.DecodeError:
+                parameters[key[:-1]] = _decoded(value.encode(errors="surrogatepass"))
+            except (msgspec.DecodeError, UnicodeError):
                 wrong_use(f'the value in "{pair}" is not JSON')
         else:
             parameters[key] = value
     return parameters
+
+
+def _decoded(text: bytes) -> Any:
+    check_levels(text)
+    return msgspec.json.decode(text)
 
 
 parameters_option = click.option(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ENVIRONMENT_PREFIX = "HUB_"
 
+_MAX_LEVELS = 32
+
 _AT = re.compile(r"^(?P<reason>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>.*)`$", re.DOTALL)
 
@@ -85,7 +87,9 @@ def read(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a subclass of the safe loader.
+        text = path.read_text(encoding="utf-8")
+        _check_levels(text)
+        data = yaml.load(text, _Loader)  # noqa: S506 - a subclass of the safe loader.
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigurationError([Mistake(str(path), f"cannot read it: {reason}")]) from error
@@ -96,6 +100,19 @@ def _load(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigurationError([Mistake(str(path), "expected a mapping of settings")])
     return data
+
+
+def _check_levels(text: str) -> None:
+    """Refuse what no setting is like: libyaml's composer recurses, and would end the process."""
+    level = 0
+    for event in yaml.parse(text, yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            level += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            level -= 1
+        if level > _MAX_LEVELS:
+            line = event.start_mark.line + 1  # type: ignore[union-attr]  # an event that starts something has one.
+            raise yaml.YAMLError(f"nested deeper than {_MAX_LEVELS} levels, in line {line}")
 
 
 def _yaml_reason(error: yaml.YAMLError) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -17,6 +17,7 @@ from prometheus_client.exposition import choose_encoder
 
 from hub.core.errors import HubError, InternalError, InvalidRequest, MethodNotAllowed, NotAllowed, UnknownPath
 from hub.core.events import InternalFault
+from hub.core.nesting import check_levels
 from hub.core.tokens import authenticate
 from hub.http import reply
 from hub.service.guard import NoSuchHeldAnswer
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from hub.service.ports import Events
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+T = TypeVar("T")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -203,10 +206,8 @@ class Admin:
 
     async def _get_explanation(self, request: web.Request) -> web.Response:
         name = _name(request)
-        try:
-            parameters = msgspec.json.decode(request.query.get("parameters", "{}"), type=dict[str, Any])
-        except msgspec.DecodeError as error:
-            raise InvalidRequest('"parameters" in the query is not a JSON object') from error
+        text = request.query.get("parameters", "{}").encode(errors="surrogatepass")
+        parameters = _decoded(text, dict[str, Any], '"parameters" in the query is not a JSON object')
         return _shown(self._overview.explain(name, request.query.get("route") or None, parameters))
 
     async def _forget(self, request: web.Request) -> web.Response:
@@ -231,14 +232,19 @@ class Admin:
         return await self._decide(request, "rejected")
 
     async def _decide(self, request: web.Request, decision: Literal["accepted", "rejected"]) -> web.Response:
-        try:
-            by = msgspec.json.decode(await request.read(), type=Decision).by
-        except msgspec.DecodeError as error:
-            raise InvalidRequest('the body must be {"by": "who decides"}') from error
+        by = _decoded(await request.read(), Decision, 'the body must be {"by": "who decides"}').by
         try:
             return _shown(await self._guarded.decide(request.match_info["id"], decision, by))
         except NoSuchHeldAnswer as error:
             raise UnknownPath("nothing is held under this id, or no longer") from error
+
+
+def _decoded(text: bytes, kind: type[T], otherwise: str) -> T:
+    try:
+        check_levels(text)
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise InvalidRequest(otherwise) from error
 
 
 def _name(request: web.Request) -> str:

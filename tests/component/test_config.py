@@ -256,6 +256,10 @@ def test_all_mistakes_are_found_at_once(folder: Path) -> None:
     ("text", "mistake"),
     [
         ("a: [", "not YAML: "),
+        ("\na: " + "[" * 100_000, "not YAML: nested deeper than 32 levels, in line 2"),
+        ("- " * 100_000, "not YAML: nested deeper than 32 levels, in line 1"),
+        ("clients: &a\n- b: *a", "not YAML: found unconstructable recursive node"),
+        ("limits: {max_depth: 201}", "limits.max_depth: expected "),
         ("deadline: 5s\ndeadline: 6s", 'not YAML: key "deadline" is there twice, again in line 2'),
         ("listen:\n  http: ':1'\n  http: ':2'", 'not YAML: key "http" is there twice, again in line 3'),
         ("- a", "expected a mapping of settings"),
@@ -267,7 +271,8 @@ def test_all_mistakes_are_found_at_once(folder: Path) -> None:
         ("[a]: x", ""),
         ("1: x", ""),
     ],
-    ids=["broken", "a key twice", "a key twice inside", "a list", "a text", "a tag", "a control character",
+    ids=["broken", "deep lists", "deep blocks", "a list in itself", "a limit that is too high", "a key twice",
+         "a key twice inside", "a list", "a text", "a tag", "a control character",
          "a template for a key", "a template for a value", "a list for a key", "a number for a key"],
 )  # fmt: skip
 def test_a_file_that_is_no_configuration_is_one_message(folder: Path, text: str, mistake: str) -> None:
