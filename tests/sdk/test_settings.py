@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def schema(levels: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        found = {"not": found}
+    return found
+
+
 async def nothing(_question: Question) -> list[dict[str, Any]]:
     return []
 
@@ -27,6 +34,14 @@ async def nothing(_question: Question) -> list[dict[str, Any]]:
         pytest.param({"name": "a", "max_in_flight": -1}, "max_in_flight", id="negative in flight"),
         pytest.param({"name": "a", "version": "x" * 129}, "version", id="a long version"),
         pytest.param({"name": "a", "input_schema": {"x": b""}}, "input_schema: no JSON", id="a schema that is no JSON"),
+        *(
+            pytest.param(
+                {"name": "a", "input_schema": schema(levels)},
+                "input_schema: nested deeper than 200",
+                id=f"{levels} levels",
+            )
+            for levels in (201, 2000, 20_000)
+        ),
     ],
 )
 def test_a_backend_that_cannot_be_is_refused(settings: dict[str, Any], message: str) -> None:
@@ -63,6 +78,11 @@ def test_a_token_that_no_header_can_carry_is_refused_and_not_shown(tmp_path: Pat
     with pytest.raises(InvalidSettings, match="holds no token") as caught:
         serve(nothing, name="images", hub="127.0.0.1:1", token_file=file)
     assert "words" not in str(caught.value)
+
+
+def test_a_schema_of_two_hundred_levels_is_good() -> None:
+    backend = Backend(function=nothing, name="images", input_schema=schema(200))
+    assert backend.input_schema_json().count(b"{") == 200
 
 
 def test_pauses_double_up_to_the_cap_and_are_shortened_by_chance() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appset_hub.errors import InvalidSettings
+from appset_hub.nesting import MAX_LEVELS, is_deeper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 _LONGEST_TEXT_BYTES = 128
 _LARGEST_PORT = 65535
+_DEEP_SCHEMA = f"input_schema: nested deeper than {MAX_LEVELS} levels"
 
 DEFAULT_HUB = "localhost:4356"
 """Where `serve` looks for a hub unless it is told: one on this machine."""
@@ -73,9 +75,14 @@ class Backend:
         if self.input_schema is None:
             return b""
         try:
-            return json.dumps(self.input_schema, allow_nan=False).encode()
+            text = json.dumps(self.input_schema, allow_nan=False)
+        except RecursionError as error:
+            raise InvalidSettings(_DEEP_SCHEMA) from error
         except (TypeError, ValueError) as error:
             raise InvalidSettings(f"input_schema: no JSON: {error}") from error
+        if is_deeper(self.input_schema):
+            raise InvalidSettings(_DEEP_SCHEMA)
+        return text.encode()
 
 
 def new_instance() -> str:
