@@ -9,6 +9,8 @@ BIN    := .venv/bin
 READY  := .venv/.ready
 STUBS  := sdk/python/appset_hub/v1
 IMAGE  := proto/appset_hub.binpb
+# Installed from this checkout, in environments other than .venv too.
+PROJECTS := --editable sdk/python --editable .
 PROTOS := $(sort $(wildcard proto/appset_hub/v1/*.proto))
 
 # $(call generate,FOLDER): write the stubs of every .proto below FOLDER.
@@ -60,6 +62,16 @@ test-argocd: $(READY) ## Run the real ApplicationSet controller of Argo CD again
 .PHONY: trust
 trust: $(READY) ## Tell a hundred thousand scripted answers to a hub; ANSWERS=5000000 for a night
 	APPSET_HUB_ANSWERS=$(or $(ANSWERS),100000) $(BIN)/pytest tests/trust/test_mass.py -n 2
+
+.PHONY: test-pythons
+test-pythons: $(READY) ## Run the tests on each supported Python found here; OTHERS=1 leaves out that of .venv
+	$(BIN)/python tools/pythons.py $(PROJECTS) $(if $(OTHERS),--others)
+
+.PHONY: test-lowest
+test-lowest: $(READY) ## Run the tests with the lowest allowed version of each direct dependency
+	$(BIN)/python tools/pythons.py $(PROJECTS) --only 3.11 --lock requirements/lowest.txt --home .cache/lowest \
+		$(addprefix tests/,unit component contract sdk backends) \
+		$(addprefix tests/e2e/test_,commands.py quickstart.py reload.py telemetry.py tls.py)
 
 .PHONY: mutants
 mutants: $(READY) ## Make the hub fail open in eighty small ways, one by one; the tests have to see each
@@ -130,10 +142,12 @@ bench-quick: $(READY) ## Measure it shortly: does the benchmark still run?
 .PHONY: lock
 lock: $(READY) ## Write requirements/ from the pyproject files; UPGRADE=1 takes newer versions
 	$(BIN)/python tools/lock.py $(if $(UPGRADE),--upgrade)
+	$(BIN)/python tools/lowest.py
 
 .PHONY: lock-check
 lock-check: $(READY) ## Check that requirements/ holds what the pyproject files declare
 	$(BIN)/python tools/lock.py --check
+	$(BIN)/python tools/lowest.py --check
 
 .PHONY: dist
 dist: $(READY) ## Build the wheels and source archives of both distributions into dist/

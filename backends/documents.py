@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import yaml
 
 from backends.mistakes import Mistake
+from backends.nesting import MAX_LEVELS, check_yaml, is_deeper
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -93,17 +94,22 @@ def parse_document(content: bytes, path: Path) -> Any:
         text = content.decode()
     except UnicodeDecodeError as error:
         raise Mistake(path, f"byte {error.start} is not UTF-8") from error
-    return _parse_json(text, path) if path.suffix == ".json" else _parse_yaml(text, path)
+    if path.suffix != ".json":
+        return _parse_yaml(text, path)
+    if is_deeper(content):
+        raise Mistake(path, f"nested deeper than {MAX_LEVELS} levels")
+    return _parse_json(text, path)
 
 
 def _parse_yaml(text: str, path: Path) -> Any:
     try:
+        check_yaml(text)
         return yaml.load(text, _JsonLoader)  # noqa: S506 - a safe loader, made safer.
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
         raise Mistake(path, place + (error.problem or "no YAML")) from error
-    except (yaml.YAMLError, RecursionError) as error:
+    except yaml.YAMLError as error:
         raise Mistake(path, " ".join(str(error).split())) from error
 
 
@@ -112,7 +118,7 @@ def _parse_json(text: str, path: Path) -> Any:
         return json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
     except json.JSONDecodeError as error:
         raise Mistake(path, f"line {error.lineno}, column {error.colno}: {error.msg}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise Mistake(path, str(error)) from error
 
 

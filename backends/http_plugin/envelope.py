@@ -13,7 +13,10 @@ from typing import Any, NoReturn
 
 from appset_hub import BrokenAnswer
 
+from backends.nesting import MAX_LEVELS, is_deeper
+
 _LONGEST_QUOTE = 200
+_ENVELOPE_LEVELS = 3  # Around a parameter set: an object, "output" and "parameters".
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -48,7 +51,26 @@ def parse_sets(body: bytes) -> list[dict[str, Any]]:
     Raises:
         BrokenAnswer: it is anything but one complete document of the one shape that counts.
     """
-    envelope = _parse(body)
+    try:
+        envelope = _parse(body)
+        sets = _sets_of(envelope)
+        # How deep the sets are is checked when they leave. What is beside them must not decide on one interpreter only.
+        is_alone = len(envelope) == 1 and len(envelope["output"]) == 1
+    except (BrokenAnswer, RecursionError):
+        # Counted only now, so that a good answer does not pay for it.
+        _check_levels(body)
+        raise
+    if not is_alone:
+        _check_levels(body)
+    return sets
+
+
+def _check_levels(body: bytes) -> None:
+    if is_deeper(body, _ENVELOPE_LEVELS + MAX_LEVELS):
+        raise BrokenAnswer("the plugin's answer is nested too deeply")
+
+
+def _sets_of(envelope: Any) -> list[dict[str, Any]]:
     if not isinstance(envelope, dict):
         raise BrokenAnswer(f'the plugin\'s answer is {_kind(envelope)}; it must be {{"output": {{"parameters": […]}}}}')
     if any(envelope.get(key) for key in ("error", "errors")):
@@ -68,9 +90,11 @@ def parse_sets(body: bytes) -> list[dict[str, Any]]:
 
 def what_it_says(body: bytes, secret: str) -> str:
     """Return what the plugin says of its error, as Argo CD shows it, in one short line without `secret`; or nothing."""
+    if is_deeper(body):
+        return ""
     try:
-        said = json.loads(body)
-    except (ValueError, RecursionError):
+        said = json.loads(body.decode("utf-8-sig"))
+    except ValueError:
         return ""
     if not isinstance(said, dict):
         return ""
@@ -96,8 +120,6 @@ def _parse(body: bytes) -> Any:
         raise BrokenAnswer("the plugin's answer is not UTF-8") from error
     except json.JSONDecodeError as error:
         raise BrokenAnswer("the plugin's answer is not one complete JSON document") from error
-    except RecursionError as error:
-        raise BrokenAnswer("the plugin's answer is nested too deeply") from error
     except ValueError as error:
         # Of Python's own: an integer with thousands of digits.
         raise BrokenAnswer("the plugin's answer holds a number with too many digits") from error

@@ -14,6 +14,7 @@ import aiohttp
 from appset_hub import BackendFault, DeadlinePassed
 from yarl import URL
 
+from backends.nesting import is_deeper
 from backends.peers import TooLong, read_body
 
 if TYPE_CHECKING:
@@ -48,9 +49,11 @@ class Reply:
 
     def json_object(self) -> dict[str, Any] | None:
         """Return the body if it is a JSON object."""
+        if is_deeper(self.body):
+            return None
         try:
-            value = json.loads(self.body)
-        except (ValueError, RecursionError):
+            value = json.loads(self.body.decode("utf-8-sig"))
+        except ValueError:
             return None
         return value if isinstance(value, dict) else None
 

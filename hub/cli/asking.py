@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from hub.cli.options import could_not_find_out, failed, wrong_use
+from hub.cli.options import could_not_find_out, decoded, failed, wrong_use
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,16 +151,16 @@ def ask(  # noqa: PLR0913 - a request's parts
 def read(reply: Reply, kind: type[T], port: Port) -> T:
     """The document of a 200."""
     try:
-        return msgspec.json.decode(reply.body, type=kind)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return decoded(reply.body, kind)
+    except (msgspec.DecodeError, UnicodeError):
         _not_a_hub(port, reply)
 
 
 def refusal(reply: Reply) -> Refusal | None:
     """What the hub said, or ``None`` if it was not a hub that said it."""
     try:
-        return msgspec.json.decode(reply.body, type=Refusal)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return decoded(reply.body, Refusal)
+    except (msgspec.DecodeError, UnicodeError):
         return None
 
 

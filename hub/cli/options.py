@@ -11,6 +11,7 @@ import msgspec
 
 from hub.config.load import Source, load
 from hub.config.mistakes import ConfigurationError
+from hub.core.nesting import check_levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 NO = 1
 WRONG_USE = 2
@@ -89,12 +91,22 @@ def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
             wrong_use(f'"{pair}" is not key=value or key:=json')
         if key.endswith(":"):
             try:
-                parameters[key[:-1]] = msgspec.json.decode(value)
-            except (msgspec.DecodeError, RecursionError):
+                parameters[key[:-1]] = decoded(value.encode(errors="surrogatepass"), Any)
+            except (msgspec.DecodeError, UnicodeError):
                 wrong_use(f'the value in "{pair}" is not JSON')
         else:
             parameters[key] = value
     return parameters
+
+
+def decoded(text: bytes, kind: type[T]) -> T:
+    """JSON as a value of a type.
+
+    Raises:
+        msgspec.DecodeError: it is not JSON, is nested too deeply, or is of another type.
+    """
+    check_levels(text)
+    return msgspec.json.decode(text, type=kind)
 
 
 parameters_option = click.option(

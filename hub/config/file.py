@@ -10,6 +10,8 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
+from hub.core.nesting import MAX_LEVELS
+
 # In Python "$" matches before a final line break too; the lookahead rules that out.
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$(?!\n)"
 PERCENT_PATTERN = r"^(100|[0-9]{1,2}(\.[0-9]+)?)%$(?!\n)"
@@ -332,7 +334,9 @@ class Limits(_Entry, frozen=True, kw_only=True):
     ] = 2048
     max_answer_bytes: Annotated[Bytes, Meta(description="One backend's answer, and a combined one.")] = 16 * 1024 * 1024
     max_sets: Annotated[Count, Meta(description="Parameter sets in one answer.")] = 20_000
-    max_depth: Annotated[Count, Meta(description="Levels of nesting in a parameter set.")] = 32
+    max_depth: Annotated[
+        int, Meta(ge=1, le=MAX_LEVELS, description=f"Levels of nesting in a parameter set; at most {MAX_LEVELS}.")
+    ] = 32
     remembered_entries: Annotated[
         Count,
         Meta(description="Questions whose last answer is kept in memory, so that an equal one is not parsed again."),

@@ -15,6 +15,7 @@ import msgspec
 from hub.core.amendment import amendment, starts, starts_after
 from hub.core.errors import AnswerRefused
 from hub.core.guard import identities
+from hub.core.nesting import MAX_LEVELS, is_deeper
 
 if TYPE_CHECKING:
     from array import array
@@ -146,7 +147,7 @@ def _amended(raw: bytes, before: CheckedAnswer, limits: Limits, digest: str, *, 
         return None
     try:
         sets = _decode_texts(made.middle)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError):
         return None
     count = made.first + len(sets) + made.last
     if count > limits.max_sets or not _is_ordinary(sets) or _encode(sets) != made.middle:
@@ -189,27 +190,41 @@ def _read(raw: bytes, subject: str, limits: Limits) -> tuple[list[dict[str, Any]
     try:
         texts = _decode_texts(raw)
     except msgspec.ValidationError:
-        # Looked for here, where something is no text, and only if it may be there: each look reads the whole answer.
-        if _MAYBE_NEGATIVE_ZERO.search(raw):
-            raw = _NEGATIVE_ZERO.sub(_as_real, raw)
-        sets = _decode(raw, subject)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        return _read_values(raw, subject, limits)
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise AnswerRefused(f"{subject} answered with {_explain(error)}") from error
-    else:
-        _check_count(texts, subject, limits)
-        # Sets of nothing but text need no walk: there is no number, null or nesting in them.
-        if _is_ordinary(texts):
-            return texts, ()
-        sets = texts
-    if not isinstance(sets, list):
-        raise AnswerRefused(f"{subject} answered with {_kind(sets)}; expected a list of parameter sets")
-    _check_count(sets, subject, limits)
-    return sets, _Examiner(subject, limits, len(sets)).examine(sets)
+    _check_count(texts, subject, limits)
+    # Sets of nothing but text need no walk: there is no number, null or nesting in them.
+    if _is_ordinary(texts):
+        return texts, ()
+    return texts, _Examiner(subject, limits, len(texts)).examine(texts)
+
+
+def _read_values(raw: bytes, subject: str, limits: Limits) -> tuple[list[dict[str, Any]], tuple[Notice, ...]]:
+    """Read an answer in which something is no text."""
+    try:
+        # Looked for only if it may be there: each look reads the whole answer.
+        exact = _NEGATIVE_ZERO.sub(_as_real, raw) if _MAYBE_NEGATIVE_ZERO.search(raw) else raw
+        sets = _as_list(_decode(exact, subject), subject)
+        _check_count(sets, subject, limits)
+        return sets, _Examiner(subject, limits, len(sets)).examine(sets)
+    except (AnswerRefused, RecursionError) as error:
+        # Counted only now, so that a good answer does not pay for it. An interpreter that decodes deeper than another
+        # finds another fault, or the same one by another name; the message must be the same.
+        if is_deeper(raw, 1 + MAX_LEVELS):
+            raise AnswerRefused(f"{subject} answered with JSON that is nested too deeply") from error
+        raise
 
 
 def _as_real(match: re.Match[bytes]) -> bytes:
     # Python has no integer -0; as a real it keeps its sign, as it does in Argo CD.
     return b"-0.0" if match[0] == b"-0" else match[0]
+
+
+def _as_list(sets: Any, subject: str) -> list[Any]:
+    if not isinstance(sets, list):
+        raise AnswerRefused(f"{subject} answered with {_kind(sets)}; expected a list of parameter sets")
+    return sets
 
 
 def _check_count(sets: list[Any], subject: str, limits: Limits) -> None:
@@ -222,17 +237,17 @@ def _decode(raw: bytes, subject: str) -> Any:
         return _decode_any(raw)
     except msgspec.ValidationError as error:
         raise AnswerRefused(f"{subject} answered with a number out of range{_place_of_infinity(raw)}") from error
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise AnswerRefused(f"{subject} answered with {_explain(error)}") from error
 
 
 def _place_of_infinity(raw: bytes) -> str:
     try:
         sets = _decode_reals(raw)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError):
         return ""
     for index, one in enumerate(sets if isinstance(sets, list) else ()):
-        for path, value in _walk(one, ""):
+        for path, value in _leaves(one):
             if isinstance(value, _Real) and float(value) in (float("inf"), float("-inf")):
                 return f": {place(index, len(sets), path)}"
     return ""
@@ -262,20 +277,22 @@ def _place_of_double_key(raw: bytes) -> str:
     return "a key"
 
 
-def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _walk(inner, f"{path}.{key}" if path else key)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _walk(inner, f"{path}.{index}")
-    else:
-        yield path, value
+def _leaves(one: Any) -> Iterator[tuple[str, Any]]:
+    """The values that hold no others, in order, each with its path."""
+    ahead = [("", one)]
+    while ahead:
+        path, value = ahead.pop()
+        if isinstance(value, dict):
+            below = [(f"{path}.{key}" if path else key, inner) for key, inner in value.items()]
+            ahead += reversed(below)
+        elif isinstance(value, list):
+            below = [(f"{path}.{index}", inner) for index, inner in enumerate(value)]
+            ahead += reversed(below)
+        else:
+            yield path, value
 
 
 def _explain(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "JSON that is nested too deeply"
     if isinstance(error, UnicodeError):
         return "text that is not valid UTF-8"
     return f"something that is not JSON ({str(error).removeprefix('JSON is malformed: ').lower()})"
@@ -374,7 +391,7 @@ class _Examiner:
     def _refuse_collisions(self, index: int, one: dict[str, Any]) -> None:
         # Without goTemplate Argo CD flattens a set with dots, and of two equal names keeps a random one.
         seen: set[str] = set()
-        for path, _ in _walk(one, ""):
+        for path, _ in _leaves(one):
             if path in seen:
                 raise AnswerRefused(
                     f"{self._subject}: {place(index, self._total, path)} is there twice once nested keys are joined "

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from hub.core.errors import InvalidRequest
+from hub.core.nesting import NestedTooDeeply, check_levels
 
 GETPARAMS = "/api/v1/getparams.execute"
 """The path that Argo CD adds to a ``baseUrl``."""
@@ -61,10 +62,11 @@ def parse_call(body: bytes) -> Call:
         InvalidRequest: it is not JSON, has a wrong type somewhere, or names no ApplicationSet.
     """
     try:
+        check_levels(body)
         envelope = _decode(body)
         parameters = envelope.input.parameters
         input_json = _encode(parameters) if parameters else EMPTY_INPUT
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise InvalidRequest(_explain(error)) from error
     name = envelope.application_set_name
     if not name:
@@ -87,7 +89,7 @@ def _check_name(field: str, name: str) -> None:
 
 
 def _explain(error: Exception) -> str:
-    if isinstance(error, RecursionError):
+    if isinstance(error, NestedTooDeeply):
         return "the request's body is nested too deeply"
     if isinstance(error, UnicodeError):
         return "the request's body is not valid UTF-8"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import msgspec
 
 from hub.core.directory import MAX_PATTERNS
+from hub.core.nesting import NestedTooDeeply, check_levels
 
 if TYPE_CHECKING:
     from hub.core.directory import BackendInfo, Grant
@@ -93,8 +94,11 @@ def _check_schema(schema_json: bytes) -> None:
     if not schema_json:
         return
     try:
+        check_levels(schema_json)
         schema = msgspec.json.decode(schema_json)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except NestedTooDeeply as error:
+        raise Malformed(f"backend.input_schema_json is {error}") from error
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise Malformed("backend.input_schema_json is not JSON") from error
     if not isinstance(schema, dict | bool):
         raise Malformed("backend.input_schema_json is not a JSON Schema: expected an object")

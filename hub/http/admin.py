@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -30,6 +30,7 @@ from hub.core.errors import (
 )
 from hub.core.events import InternalFault
 from hub.core.guard import MAX_WHO_CHARS
+from hub.core.nesting import check_levels
 from hub.core.tokens import bearer
 from hub.http import reply
 from hub.service.guard import NoSuchHeldAnswer
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from hub.service.ports import Events
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+T = TypeVar("T")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -253,10 +256,8 @@ class Admin:
 
     async def _get_explanation(self, request: web.Request) -> web.Response:
         name = _name(request)
-        try:
-            parameters = msgspec.json.decode(request.query.get("parameters", "{}"), type=dict[str, Any])
-        except msgspec.DecodeError as error:
-            raise InvalidRequest('"parameters" in the query is not a JSON object') from error
+        text = request.query.get("parameters", "{}").encode(errors="surrogatepass")
+        parameters = _decoded(text, dict[str, Any], '"parameters" in the query is not a JSON object')
         return _shown(self._overview.explain(name, request.query.get("route") or None, parameters))
 
     async def _forget(self, request: web.Request) -> web.Response:
@@ -290,12 +291,16 @@ class Admin:
 
 
 async def _who(request: web.Request) -> str:
+    otherwise = f'the body must be {{"by": "NAME"}}, the name of who decides, at most {MAX_WHO_CHARS} characters'
+    return _decoded(await request.read(), Decision, otherwise).by
+
+
+def _decoded(text: bytes, kind: type[T], otherwise: str) -> T:
     try:
-        return msgspec.json.decode(await request.read(), type=Decision).by
+        check_levels(text)
+        return msgspec.json.decode(text, type=kind)
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise InvalidRequest(
-            f'the body must be {{"by": "NAME"}}, the name of who decides, at most {MAX_WHO_CHARS} characters'
-        ) from error
+        raise InvalidRequest(otherwise) from error
 
 
 def _name(request: web.Request) -> str:

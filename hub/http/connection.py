@@ -267,7 +267,9 @@ class Connection(asyncio.Protocol):
         elif len(reply.body) <= _JOINED_BYTES:
             self._transport.write(head + reply.body)
         else:
-            self._transport.writelines((head, reply.body))
+            # Not writelines(): that of asyncio in Python 3.12.0 to 3.13.1 never pauses, however slowly the peer reads.
+            self._transport.write(head)
+            self._transport.write(reply.body)
 
     async def _lingered(self, request: HttpRequest | None) -> bool:
         """Read and drop what the caller still sends, or it might never see the answer; true if that came to its end.

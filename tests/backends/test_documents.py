@@ -43,6 +43,22 @@ def test_a_plain_scalar_means_what_it_looks_like(text: str, value: Any) -> None:
     assert type(document["a"]) is type(value)
 
 
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        pytest.param(JSON, b"[" * 200 + b"]" * 200, id="JSON"),
+        pytest.param(YAML, b"[" * 200 + b"]" * 200, id="lists"),
+        pytest.param(YAML, b"- " * 199 + b"[]", id="blocks"),
+        pytest.param(YAML, b"- &a [[1]]\n- " + b"[" * 197 + b"*a" + b"]" * 197, id="an alias"),
+    ],
+)
+def test_a_document_of_two_hundred_levels_is_good(path: Path, text: bytes) -> None:
+    level, value = 0, parse_document(text, path)
+    while value and isinstance(value, list):
+        level, value = level + 1, value[-1]
+    assert level + (value == []) == 200
+
+
 def test_keys_are_text_and_merges_work() -> None:
     text = b"base: &base {a: 1, b: 2}\nmore: {<<: *base, b: 3}\n1: x\ntrue: y\n"
     assert parse_document(text, YAML) == {"base": {"a": 1, "b": 2}, "more": {"a": 1, "b": 3}, "1": "x", "true": "y"}
@@ -66,8 +82,18 @@ def test_keys_are_text_and_merges_work() -> None:
         pytest.param(YAML, b"a: \xff", "byte 3 is not UTF-8", id="no UTF-8"),
         pytest.param(YAML, b"v: " + b"1" * 5000, "too many digits", id="too many digits"),
         pytest.param(JSON, b'{"a": 1, "a": 2}', 'a.json: the key "a" is there twice', id="JSON twice"),
+        pytest.param(JSON, b"[" * 100_000, "a.json: nested deeper than 200 levels", id="deep JSON"),
+        pytest.param(
+            JSON, b"[" * 201 + b"]" * 201, "a.json: nested deeper than 200 levels", id="JSON a level too deep"
+        ),
+        # What libyaml's composer does with these ends the process.
+        pytest.param(YAML, b"[" * 100_000, "line 1, column 201: nested deeper than 200 levels", id="deep lists"),
+        pytest.param(YAML, b"- " * 100_000, "line 1, column 401: nested deeper than 200 levels", id="deep blocks"),
+        pytest.param(YAML, b"{a: " * 100_000, "line 1, column 801: nested deeper than 200 levels", id="deep maps"),
+        pytest.param(YAML, b"a: &a [[1]]\nb: " + b"[" * 198 + b"*a" + b"]" * 198, "line 2, column 202", id="an alias"),
+        pytest.param(YAML, b"a: &a\n- b: *a", "line 2, column 6: nested deeper than 200 levels, or hol", id="a ring"),
         pytest.param(JSON, b'{"a": NaN}', "NaN is nothing that JSON has", id="JSON NaN"),
-        pytest.param(JSON, b'{"a": 1,\n}', "a.json: line 2, column 1", id="JSON comma"),
+        pytest.param(JSON, b'{"a": 1\n "b": 2}', "a.json: line 2, column 2", id="JSON comma"),
     ],
 )
 def test_what_is_no_json_value_is_refused_with_its_place(path: Path, text: bytes, message: str) -> None:

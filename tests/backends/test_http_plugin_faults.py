@@ -161,6 +161,27 @@ FAULTS = [
         "nested too deeply",
         id="depth",
     ),
+    *(
+        pytest.param(
+            ok(b'{"more":' + b"[" * levels + b"]" * levels + b',"output":{"parameters":[{"a":"x"}]}}'),
+            BackendFault,
+            "^the plugin's answer is nested too deeply$",
+            id=f"{levels} levels beside the output",
+        )
+        for levels in (203, 2000, 9000)
+    ),
+    pytest.param(
+        ok(b'{"output":{"parameters":[{"a":' + b"[" * 2000 + b"]" * 2000 + b"}]}}x"),
+        BackendFault,
+        "^the plugin's answer is nested too deeply$",
+        id="depth, and something after the end",
+    ),
+    pytest.param(
+        b'HTTP/1.1 500 Oops\r\nContent-Length: 2021\r\n\r\n{"message":"no","a":' + b"[" * 1000 + b"]" * 1000 + b"}",
+        BackendFault,
+        "^the plugin answered with status 500$",
+        id="an error that is too deep",
+    ),
     pytest.param(b"", NotReady, "closed the connection before it answered", id="no answer"),
     pytest.param(b"SSH-2.0-OpenSSH\r\n\r\n", BackendFault, "is not valid HTTP", id="no HTTP"),
     pytest.param(

@@ -66,6 +66,8 @@ async def test_an_operator_sees_the_hub_as_lists_of_objects() -> None:
         ("GET", "/api/explain", 400, "invalid_request"),
         ("GET", "/api/explain?name=a&parameters=[", 400, "invalid_request"),
         ("GET", "/api/explain?name=a&parameters=[]", 400, "invalid_request"),
+        ("GET", "/api/explain?name=a&parameters=" + "[" * 1500, 400, "invalid_request"),
+        ("GET", '/api/explain?name=a&parameters={"a":"%ff"', 400, "invalid_request"),
         ("GET", "/api/history", 400, "invalid_request"),
         ("GET", "/", 404, "unknown_path"),
         ("GET", "/api/v1/getparams.execute", 404, "unknown_path"),
@@ -225,6 +227,9 @@ async def test_an_operator_sees_what_is_held_and_decides() -> None:
         path = f"/api/held/{held['id']}"
         assert (await port.call("POST", f"{path}/accept", data=b'{"who":"ada"}'))[0] == 400
         assert (await port.call("POST", f"{path}/accept", data=b'{"by":""}'))[0] == 400
+        deep = b'{"by":"ada","why":' + b"[" * 9000 + b"]" * 9000 + b"}"
+        assert (await port.call("POST", f"{path}/accept", data=deep))[0] == 400
+        assert (await port.call("POST", f"{path}/accept", data=b'{"by":"\xff"}'))[0] == 400
         status, decided = await port.call("POST", f"{path}/reject", data=b'{"by":"ada"}')
         assert (status, decided["decision"], decided["decided_by"]) == (200, "rejected", "ada")
         assert (await port.call("POST", f"{path}/accept", data=b'{"by":"bob"}'))[1]["decision"] == "accepted"

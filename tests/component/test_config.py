@@ -276,6 +276,10 @@ def test_all_mistakes_are_found_at_once(folder: Path) -> None:
     ("text", "mistake"),
     [
         ("a: [", "hub.yaml:3:1: not valid YAML: expected a value here; what starts in line 2 may not be closed"),
+        ("\na: " + "[" * 100_000, "hub.yaml:3:67: nested deeper than 64 levels"),
+        ("a:\n" + "- " * 100_000, "hub.yaml:3:127: nested deeper than 64 levels"),
+        ("clients: &a\n- b: *a", 'hub.yaml:3:6: the alias "*a" refers to what contains it'),
+        ("limits: {max_depth: 201}", "hub.yaml:2: limits.max_depth: must be at most 200"),
         ("deadline: 5s\ndeadline: 6s", 'hub.yaml:3:1: duplicate key "deadline"; it is also in line 2'),
         ("listen:\n  http: ':1'\n  http: ':2'", 'hub.yaml:4:3: duplicate key "http"; it is also in line 3'),
         ("deadline: !!python/object/apply:os.system [x]",
@@ -288,7 +292,8 @@ def test_all_mistakes_are_found_at_once(folder: Path) -> None:
         ("[a]: x", "hub.yaml:2:1: a key must be text, not a list; quote it, or render the template if this is one"),
         ("1: x", "hub.yaml:2: 1: unknown key; allowed are listen, tls, "),
     ],
-    ids=["broken", "a key twice", "a key twice inside", "a tag", "a control character", "a template for a key",
+    ids=["broken", "deep lists", "deep blocks", "a list in itself", "a limit that is too high", "a key twice",
+         "a key twice inside", "a tag", "a control character", "a template for a key",
          "a template for a value", "a list for a key", "a number for a key"],
 )  # fmt: skip
 def test_a_file_that_is_no_configuration_is_one_message(folder: Path, text: str, mistake: str) -> None:

@@ -114,6 +114,7 @@ def test_call_goes_where_a_base_url_and_a_token_file_say(operated: Operated) -> 
         pytest.param(["call", "own-1"], 1, '503: backend "owners"', id="a backend is absent"),
         pytest.param(["call", "fb-1", "-p", "branch"], 2, '"branch" is not key=value', id="no value"),
         pytest.param(["call", "fb-1", "-p", "a:=["], 2, "is not JSON", id="no JSON"),
+        pytest.param(["call", "fb-1", "-p", "a:=" + "[" * 9000], 2, "is not JSON", id="JSON that is too deep"),
         pytest.param(["call", "fb-1", "--url", "http://127.0.0.1:9"], 3, "cannot reach", id="no hub"),
         pytest.param(["call", "fb-1", "--client", "nobody"], 2, 'no client "nobody"', id="no client"),
         pytest.param(["routes", "--admin", "http://127.0.0.1:9"], 3, "cannot reach", id="no admin port"),

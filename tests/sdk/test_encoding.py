@@ -6,14 +6,18 @@ import datetime as dt
 import decimal
 import enum
 import json
+import re
 from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from appset_hub import Answer, AnswerTooLarge, BrokenAnswer, Notice, check_parameters
 from appset_hub.encoding import encode_answer
 from hypothesis import given
 from hypothesis import strategies as st
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LIMIT = 1024 * 1024
 
@@ -61,6 +65,47 @@ def test_what_is_no_answer_is_refused_with_its_place(sets: object, message: str)
         check_parameters(sets)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def nested(levels: int, inner: object = 1, wrap: Callable[[Any], Any] = lambda value: [value]) -> list[dict[str, Any]]:
+    value: Any = inner
+    for _ in range(levels - 1):
+        value = wrap(value)
+    return [{"a": value}]
+
+
+WRAPS = pytest.mark.parametrize(
+    "wrap",
+    [lambda value: [value], lambda value: (value,), lambda value: {"k": value}],
+    ids=["lists", "tuples", "dicts"],
+)
+
+
+# Python 3.11 encodes less than 1,000 levels, 3.13 less than 10,000.
+@WRAPS
+@pytest.mark.parametrize("levels", [201, 500, 990, 2000, 5000, 20_000])
+@pytest.mark.parametrize("inner", [1, float("nan"), {1: 2}], ids=["fine inside", "NaN inside", "an int key inside"])
+def test_sets_that_are_too_deep_are_refused_with_one_message(
+    wrap: Callable[[Any], Any], levels: int, inner: object
+) -> None:
+    with pytest.raises(BrokenAnswer) as caught:
+        check_parameters(nested(levels, inner, wrap))
+    assert re.fullmatch(r"parameters\[0\]\.a[][.k0]{185} is nested too deeply, or holds itself", str(caught.value))
+
+
+@WRAPS
+def test_sets_of_two_hundred_levels_are_good_and_what_is_wrong_in_them_is_found(wrap: Callable[[Any], Any]) -> None:
+    check_parameters(nested(200, 1, wrap))
+    with pytest.raises(BrokenAnswer, match="is nan, which JSON does not have"):
+        check_parameters(nested(200, float("nan"), wrap))
+    with pytest.raises(BrokenAnswer, match="has a key that is a value of type int"):
+        check_parameters(nested(199, {1: 2}, wrap))
+
+
+def test_the_first_fault_is_named_in_the_order_of_the_sets() -> None:
+    faults = {"a": {"b": [1, {"c": {2}}], "d": float("nan")}, "e": b""}
+    with pytest.raises(BrokenAnswer, match=r"^parameters\[1\]\.a\.b\[1\]\.c is a value of type set"):
+        check_parameters([{"x": [[], {}, ()]}, faults])
 
 
 @pytest.mark.parametrize(

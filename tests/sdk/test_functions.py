@@ -21,7 +21,9 @@ from appset_hub import (
     Question,
     Severity,
 )
+from appset_hub.codec import to_question
 from appset_hub.testing import harness
+from appset_hub.v1 import backend_pb2
 
 if TYPE_CHECKING:
     from appset_hub import Function
@@ -310,3 +312,16 @@ async def test_a_function_that_ignores_its_cancellation_answers_once_and_holds_n
         assert await hub.ask("fb-1") == [{"a": 1}]
         stop.set()
         assert await hub.ask("fb-1") == [{"a": 1}]
+
+
+def asked(levels: int, after: bytes = b"") -> Question:
+    text = b'{"a":' + b"[" * (levels - 1) + b"]" * (levels - 1) + b"}" + after
+    return to_question(backend_pb2.GetParamsRequest(input_parameters_json=text), time_left_s=1)
+
+
+@pytest.mark.parametrize("levels", [201, 500, 990, 2000, 9000, 20_000])
+@pytest.mark.parametrize("after", [b"", b"x"], ids=["whole", "broken"])
+def test_an_input_that_is_too_deep_is_refused_before_the_function_sees_it(levels: int, after: bytes) -> None:
+    assert asked(200).parameters["a"]
+    with pytest.raises(InvalidInput, match=r"^input_parameters_json is not JSON of at most 200 levels$"):
+        asked(levels, after)

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def schema(levels: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        found = {"not": found}
+    return found
+
+
 async def nothing(_question: Question) -> list[dict[str, Any]]:
     return []
 
@@ -94,6 +101,14 @@ def yields(_question: Question) -> Iterator[dict[str, Any]]:
         pytest.param({"name": "a", "max_in_flight": -1}, "max_in_flight", id="negative in flight"),
         pytest.param({"name": "a", "version": "x" * 129}, "version", id="a long version"),
         pytest.param({"name": "a", "input_schema": {"x": b""}}, "input_schema: no JSON", id="a schema that is no JSON"),
+        *(
+            pytest.param(
+                {"name": "a", "input_schema": schema(levels)},
+                "input_schema: nested deeper than 200",
+                id=f"{levels} levels",
+            )
+            for levels in (201, 2000, 20_000)
+        ),
     ],
 )
 def test_a_backend_that_cannot_be_is_refused(settings: dict[str, Any], message: str) -> None:
@@ -293,6 +308,11 @@ def test_serve_off_the_main_thread_says_what_to_use_instead() -> None:
     assert isinstance(error, InvalidSettings)
     assert not isinstance(error, SystemExit)
     assert str(error).startswith('serve: called in thread "worker_0"')
+
+
+def test_a_schema_of_two_hundred_levels_is_good() -> None:
+    backend = Backend(function=nothing, name="images", input_schema=schema(200))
+    assert backend.input_schema_json().count(b"{") == 200
 
 
 def test_pauses_double_up_to_the_cap_and_are_shortened_by_chance() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 from hub.core.answer import CheckedAnswer, Limits, check
 from hub.core.combine import Answer, AnswerRules, Combine, Concat, First, Merge, Recipe, combine
 from hub.core.errors import AnswerRefused
+from hub.core.nesting import MAX_LEVELS
 from hub.core.values import ValueRules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LIMITS = Limits()
 ON_BRANCH = Merge(on=("branch",))
@@ -237,3 +241,24 @@ def test_identities_are_made_only_for_who_wants_them() -> None:
     )  # fmt: skip
     by_name = Recipe(route="r", identify=True, rules=AnswerRules(unique_by=("name",)))
     assert made(by_name, [{"name": "x", "a": 1}, {"name": 2}]).identities == ("x", "2")
+
+
+@pytest.mark.parametrize("how", [Concat(), ON_BRANCH], ids=["concat", "merge"])
+@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"k": inner}], ids=["lists", "objects"])
+def test_sets_as_deep_as_a_limit_can_be_are_rewritten_and_combined(how: Combine, wrap: Callable[[Any], Any]) -> None:
+    value: Any = 1_000_000
+    for _ in range(MAX_LEVELS - 1):
+        value = wrap(value)
+    recipe = Recipe(
+        route="r",
+        combine=how,
+        values=ValueRules(numbers="text", nulls="refuse", echo=("copied",)),
+        rules=AnswerRules(unique_by=("v",)),
+        identify=True,
+    )
+    deepest = Limits(max_depth=MAX_LEVELS)
+    raw = json.dumps([{"branch": "a", "v": value}]).encode()
+    members = [("a", check(raw, subject="a", limits=deepest, identify=True))]
+    answer = combine(members, recipe, {"copied": value}, deepest)
+    assert answer.body.count(b'"1000000"') == 2
+    assert len(answer.identities) == 1

@@ -109,6 +109,23 @@ def test_what_is_not_a_call_is_refused_with_its_reason(text: bytes, message: str
     assert str(refused.value) == message
 
 
+def deep_call(levels: int) -> bytes:
+    inside = levels - 3
+    return b'{"applicationSetName":"a","input":{"parameters":{"a":' + b"[" * inside + b"]" * inside + b"}}}"
+
+
+@pytest.mark.parametrize("levels", [201, 500, 990, 2000, 5000, 9000, 20_000])
+@pytest.mark.parametrize("after", [b"", b"x"], ids=["whole", "broken"])
+def test_a_call_that_is_too_deep_has_one_message(levels: int, after: bytes) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        parse_call(deep_call(levels) + after)
+    assert str(refused.value) == "the request's body is nested too deeply"
+
+
+def test_a_call_of_two_hundred_levels_is_good() -> None:
+    assert parse_call(deep_call(200)).input_json.count(b"[") == 197
+
+
 @pytest.mark.parametrize(
     "value", [b"1e999", b'"\\ud800"', b"[" * 900 + b"]" * 900], ids=["infinite", "half a pair", "deep"]
 )

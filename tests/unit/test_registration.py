@@ -66,7 +66,9 @@ def test_what_fits_is_taken(fields: dict[str, Any]) -> None:
         ({"application_sets": ("a\0",)}, "backend.application_sets[0] must be 1 to 253 printable characters"),
         ({"input_schema_json": b"{"}, "backend.input_schema_json is not JSON"),
         ({"input_schema_json": b'"\xff"'}, "backend.input_schema_json is not JSON"),
-        ({"input_schema_json": b"[" * 100_000}, "backend.input_schema_json is not JSON"),
+        ({"input_schema_json": b"[" * 100_000}, "backend.input_schema_json is nested deeper than 200 levels"),
+        ({"input_schema_json": b'{"not":' * 200 + b"{}" + b"}" * 200},
+         "backend.input_schema_json is nested deeper than 200 levels"),
         ({"input_schema_json": b"[]"}, "backend.input_schema_json is not a JSON Schema: expected an object"),
         ({"input_schema_json": b" " * (256 * 1024 + 1)}, "backend.input_schema_json has more than 262144 bytes"),
     ],
@@ -74,7 +76,7 @@ def test_what_fits_is_taken(fields: dict[str, Any]) -> None:
         "no name", "a name in capitals", "no instance", "a long instance", "an instance of two lines",
         "a long version", "a version with an escape", "too many patterns", "an empty pattern", "a long pattern",
         "a pattern with a control character", "a schema that is no JSON", "a schema that is no UTF-8",
-        "a deep schema", "a schema that is a list", "a large schema",
+        "a deep schema", "a schema one level too deep", "a schema that is a list", "a large schema",
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_by_the_fields_name(fields: dict[str, Any], message: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from appset_hub.encoding import Encoded
 from appset_hub.errors import InvalidInput, QuestionFailed, one_line
+from appset_hub.nesting import MAX_LEVELS, is_deeper
 from appset_hub.question import Question, Severity
 from appset_hub.v1 import backend_pb2, registry_pb2
 
@@ -23,6 +24,8 @@ Outcome = Encoded | QuestionFailed
 _BATCH_BYTES = 4 * 1024 * 1024
 # More than the fields of an answer beside its JSON ever take, but for its notices.
 _OVERHEAD_BYTES = 4096
+
+_UNREADABLE = f"input_parameters_json is not JSON of at most {MAX_LEVELS} levels"
 
 _SEVERITIES = {
     Severity.INFO: backend_pb2.Severity.SEVERITY_INFO,
@@ -48,10 +51,14 @@ def to_question(request: backend_pb2.GetParamsRequest, *, time_left_s: float, tr
     Raises:
         InvalidInput: its input is not one JSON object.
     """
+    text = request.input_parameters_json
     try:
-        parameters = json.loads(request.input_parameters_json.decode())
+        parameters = json.loads(text.decode())
     except (ValueError, RecursionError) as error:
-        raise InvalidInput("input_parameters_json is no JSON that this backend can read") from error
+        raise InvalidInput(_UNREADABLE) from error
+    # Each level takes two bytes at least.
+    if len(text) > 2 * MAX_LEVELS and is_deeper(parameters):
+        raise InvalidInput(_UNREADABLE)
     if type(parameters) is not dict:
         raise InvalidInput("input_parameters_json must be one JSON object")
     return Question(

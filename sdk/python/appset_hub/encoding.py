@@ -12,18 +12,19 @@ import marshal
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from appset_hub.errors import AnswerTooLarge, BrokenAnswer
+from appset_hub.nesting import CONTAINERS, MAX_LEVELS
 from appset_hub.question import Answer, Notice, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _LONGEST_DIGEST_BYTES = 128
 # A year; well inside what a Duration holds.
 _LONGEST_FRESH_S = 365 * 24 * 3600
-# Deeper values are refused with a name before Python's own recursion limit ends the search for one.
-_DEEPEST = 200
-
-_CONTAINERS = (dict, list, tuple)
+_LONGEST_PLACE = 200
 
 # The last format of marshal whose bytes follow from the value alone; later ones tell shared objects from equal ones.
 _MARSHAL_FORMAT = 2
@@ -94,7 +95,7 @@ def encode_sets(sets: object) -> bytes:
         encoded = _encode(sets).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise BrokenAnswer(_first_fault(sets) or "the parameter sets are no JSON") from error
-    if not all(type(one) is dict and one for one in sets) or not _has_only_text_keys(sets):
+    if not all(type(one) is dict and one for one in sets) or not _is_plain(sets):
         fault = _first_fault(sets)
         if fault:
             raise BrokenAnswer(fault)
@@ -127,20 +128,28 @@ def _hash(written: bytes) -> str:
     return hashlib.sha256(written).hexdigest()[:_DIGEST_CHARS]
 
 
-def _has_only_text_keys(value: Any) -> bool:
-    """Tell whether no key below `value` is one that JSON would silently turn into text.
+def _is_plain(sets: list[Any] | tuple[Any, ...]) -> bool:
+    """Tell whether JSON would silently turn no key into text, and nothing is nested too deeply.
 
-    Runs on every answer: loops rather than generators, and no call for a value that holds no others.
+    Runs on every answer: level by level without recursion, and loops rather than generators.
     """
-    if isinstance(value, dict):
-        for key in value:
-            if type(key) is not str:
-                return False
-        value = value.values()
-    for inner in value:  # noqa: SIM110 - `all` would make a generator for each dict and list.
-        if isinstance(inner, _CONTAINERS) and not _has_only_text_keys(inner):
-            return False
-    return True
+    level: Any = sets
+    for _ in range(MAX_LEVELS):
+        below: list[Any] = []
+        for value in level:
+            inside = value
+            if isinstance(value, dict):
+                for key in value:
+                    if type(key) is not str:
+                        return False
+                inside = value.values()
+            for inner in inside:
+                if isinstance(inner, CONTAINERS):
+                    below.append(inner)  # noqa: PERF401 - a comprehension makes a frame for each dict and list.
+        if not below:
+            return True
+        level = below
+    return False
 
 
 def _first_fault(sets: list[Any] | tuple[Any, ...]) -> str:
@@ -151,38 +160,50 @@ def _first_fault(sets: list[Any] | tuple[Any, ...]) -> str:
             return f"{place} is {_kind(one)}; a parameter set must be a dict"
         if not one:
             return f"{place} is empty; a parameter set must have a key"
-        fault = _fault_below(one, place, depth=0)
+        fault = _fault_below(one, place)
         if fault:
             return fault
     return ""
 
 
-def _fault_below(value: Any, place: str, depth: int) -> str:
-    if depth > _DEEPEST:
-        return f"{place[:200]} is nested too deeply, or holds itself"
-    if isinstance(value, dict):
-        return _fault_in_dict(value, place, depth)
-    if isinstance(value, list | tuple):
-        faults = (_fault_below(inner, f"{place}[{index}]", depth + 1) for index, inner in enumerate(value))
-        return next(filter(None, faults), "")
-    return _fault_of(value, place)
+def _fault_below(one: dict[Any, Any], place: str) -> str:
+    """Return the first fault inside a parameter set, in the order in which it is written."""
+    path = [_inside(one, place)]
+    while path:
+        for below, value, fault in path[-1]:
+            if fault:
+                return fault
+            if isinstance(value, CONTAINERS):
+                if len(path) == MAX_LEVELS:
+                    return f"{below[:_LONGEST_PLACE]} is nested too deeply, or holds itself"
+                path.append(_inside(value, below))
+                break
+        else:
+            path.pop()
+    return ""
 
 
-def _fault_in_dict(value: dict[Any, Any], place: str, depth: int) -> str:
+def _inside(value: Any, place: str) -> Iterator[tuple[str, Any, str]]:
+    """Give what is directly inside a dict, list or tuple: its place, itself, and what is wrong with it or its key."""
+    if not isinstance(value, dict):
+        for index, inner in enumerate(value):
+            below = f"{place}[{index}]"
+            yield below, inner, _fault_of(inner, below)
+        return
     for key, inner in value.items():
         if not isinstance(key, str):
-            return f"{place} has a key that is {_kind(key)}; keys must be text"
-        if not _is_utf8(key):
-            return f"{place} has a key with a lone surrogate, which UTF-8 cannot hold"
-        step = f".{key}" if _PLAIN_KEY.match(key) else f"[{json.dumps(key, ensure_ascii=False)}]"
-        fault = _fault_below(inner, place + step, depth + 1)
-        if fault:
-            return fault
-    return ""
+            yield place, inner, f"{place} has a key that is {_kind(key)}; keys must be text"
+        elif not _is_utf8(key):
+            yield place, inner, f"{place} has a key with a lone surrogate, which UTF-8 cannot hold"
+        else:
+            below = place + (f".{key}" if _PLAIN_KEY.match(key) else f"[{json.dumps(key, ensure_ascii=False)}]")
+            yield below, inner, _fault_of(inner, below)
 
 
 def _fault_of(value: object, place: str) -> str:
-    """Return what is wrong with a value that holds no others."""
+    """Return what is wrong with a value in itself, whatever is inside it."""
+    if isinstance(value, CONTAINERS):
+        return ""
     if isinstance(value, str):
         return "" if _is_utf8(value) else f"{place} has a lone surrogate, which UTF-8 cannot hold"
     if isinstance(value, float):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from appset_hub.errors import InvalidSettings
+from appset_hub.nesting import MAX_LEVELS, is_deeper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +16,7 @@ _LARGEST_BYTES = 256 * 1024
 """As the hub allows."""
 
 _KEY = "input_schema"
+_TOO_DEEP = f"{_KEY}: nested deeper than {MAX_LEVELS} levels"
 _TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 _MEANT = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "dict": "object", "list": "array"}
 
@@ -34,8 +36,12 @@ def encode_schema(schema: object) -> bytes:
         raise InvalidSettings(f"{_KEY}: expected a JSON Schema as a dict, got {type(schema).__name__}{hint}")
     try:
         encoded = json.dumps(schema, allow_nan=False).encode()
-    except (TypeError, ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise InvalidSettings(_TOO_DEEP) from error
+    except (TypeError, ValueError) as error:
         raise InvalidSettings(f"{_KEY}: no JSON: {error}") from error
+    if is_deeper(schema):
+        raise InvalidSettings(_TOO_DEEP)
     if len(encoded) > _LARGEST_BYTES:
         raise InvalidSettings(f"{_KEY}: has {len(encoded)} bytes; at most {_LARGEST_BYTES} are allowed")
     problems = tuple(_problems(schema, _KEY))
