@@ -10,7 +10,7 @@ READY  := .venv/.ready
 STUBS  := sdk/python/appset_hub/v1
 IMAGE  := proto/appset_hub.binpb
 # Installed from this checkout, in environments other than .venv too.
-PROJECTS := --editable sdk/python --editable .
+PROJECTS := --editable .
 PROTOS := $(sort $(wildcard proto/appset_hub/v1/*.proto))
 
 # $(call generate,FOLDER): write the stubs of every .proto below FOLDER.
