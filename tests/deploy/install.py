@@ -4,11 +4,9 @@ The Python ones are locked in ``requirements.txt``, kustomize in ``go.mod``. Arg
 the schema of ApplicationSets in it. Where Go is not on the machine, what needs it is left out and the tests say so.
 """
 
-import hashlib
 import shutil
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -20,17 +18,9 @@ ARGO_CD = "github.com/argoproj/argo-cd/v3"
 
 
 def install_python_tools() -> None:
-    """Make the environment anew when its lock has changed."""
-    lock = HERE / "requirements.txt"
-    stamp, wanted = TOOLS / "venv" / ".lock", hashlib.sha256(lock.read_bytes()).hexdigest()
-    if stamp.exists() and stamp.read_text() == wanted:
-        return
-    venv.create(TOOLS / "venv", clear=True, with_pip=True)
-    python = TOOLS / "venv" / "bin" / "python"
-    subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--requirement", lock], check=True
-    )
-    stamp.write_text(wanted)
+    """Make their environment, again when its lock has changed."""
+    environment = ROOT / "tools" / "environment.py"
+    subprocess.run([sys.executable, environment, TOOLS / "venv", HERE / "requirements.txt"], check=True)
 
 
 def install_go_tools() -> None:
@@ -44,5 +34,8 @@ def install_go_tools() -> None:
 
 if __name__ == "__main__":
     TOOLS.mkdir(parents=True, exist_ok=True)
-    install_python_tools()
-    install_go_tools()
+    try:
+        install_python_tools()
+        install_go_tools()
+    except subprocess.CalledProcessError as failed:
+        sys.exit(failed.returncode)  # It has said what to fix.

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.deploy.image import CONTAINERFILE, built_image, need_privileges
+from tests.deploy.debian import need_privileges
+from tests.deploy.image import CONTAINERFILE, built_image
 from tests.deploy.pods import Pod
 from tests.deploy.rendering import ROOT, run, tool
 from tests.e2e.support.processes import COMMANDS
