@@ -56,13 +56,25 @@ def find(version: str) -> tuple[Path, str] | None:
 
 def install(python: Path, home: Path, lock: Path) -> None:
     """Make an environment of exactly what the lock names, with the hub in it."""
-    tool = ROOT / "tools" / "environment.py"
-    subprocess.run([python, tool, home, lock, "--editable", "."], cwd=ROOT, check=True)
+    command: list[str | Path] = [python, ROOT / "tools/environment.py", home, lock, "--editable", "."]
+    subprocess.run(command, cwd=ROOT, check=True)
 
 
 def passes(python: Path, tests: Sequence[str]) -> bool:
     """Run the tests on this Python."""
-    command = [python, "-m", "pytest", "-n", "auto", "-q", "-r", "fE", "-p", "no:cacheprovider", *tests]
+    command: list[str | Path] = [
+        python,
+        "-m",
+        "pytest",
+        "-n",
+        "auto",
+        "-q",
+        "-r",
+        "fE",
+        "-p",
+        "no:cacheprovider",
+        *tests,
+    ]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 

@@ -148,7 +148,8 @@ def project(tmp_path: Path, hub: Path) -> Path:
 
 
 def test_the_readme_of_a_new_backend_installs_and_tests_it(project: Path, index: Index) -> None:
-    block = re.findall(r"^```console\n(.*?)^```$", (project / "README.md").read_text(), re.DOTALL | re.MULTILINE)[0]
+    readme = (project / "README.md").read_text().replace("\\\n", " ")
+    block = re.findall(r"^```console\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)[0]
     said = [
         run(*shlex.split(line.removeprefix("$ ")), cwd=project, env=index.environment) for line in block.splitlines()
     ]

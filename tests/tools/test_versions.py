@@ -100,7 +100,7 @@ def test_on_ci_the_oldest_python_has_to_be_there(checkout: Path) -> None:
 # Answers as a Python does, and makes environments with itself in them, in which only tests fail.
 FAKE = """case "$*" in
     -Ic*) echo {exact} ;;
-    "-m venv "*) for home; do :; done; mkdir -p "$home/bin"; cp "$0" "$home/bin/python" ;;
+    *environment.py" "*) mkdir -p "$2/bin"; cp "$0" "$2/bin/python" ;;
     "-m pytest "*) exit 1 ;;
 esac"""
 
