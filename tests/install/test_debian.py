@@ -174,7 +174,7 @@ def test_the_quick_start_works_as_the_readme_has_it(
     need("git")
     readme, times, limit_s = Readme(), {}, seconds_here(LIMIT_S)
     times[f"set-up (target: {SET_UP_TARGET_S} s)"] = server.wait(lambda: ".venv: complete" in server.output(), limit_s)
-    answered_s = server.wait(lambda: debian.run(readme.curl).code == 0, limit_s)
+    answered_s = server.wait(lambda: debian.run(f"{readme.curl} --silent --fail").code == 0, limit_s)
     times[f"first answer of curl (target: {ANSWER_TARGET_S} s)"] = answered_s
     answer = debian.run(f"{readme.curl} --silent --show-error")
     assert json.loads(answer.out) == readme.answer, answer
