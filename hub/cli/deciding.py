@@ -84,9 +84,9 @@ def accept(held_id: str, *, by: str, hub: Operator, as_json: bool) -> None:
 
 def _difference(found: HeldAnswer) -> str:
     """What the hub knows of the loss. Which Applications that concerns is decided by the ApplicationSet's template."""
-    news = "" if found.came is None else f", and {found.came} of its sets are new or changed"
+    news = "" if found.came is None else f", and {found.came} of this answer's sets are new or changed"
     return (
-        f"{found.went} of the {found.before} sets of the answer before are missing or changed in it{news}; which "
+        f"{found.went} of the {found.before} previous sets are missing or changed{news}; which "
         "Applications Argo CD deletes depends on the ApplicationSet's template and sync policy"
     )
 
