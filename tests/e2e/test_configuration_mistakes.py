@@ -545,8 +545,8 @@ WARNINGS: dict[str, tuple[str, list[str]]] = {
         BASE + "routes: [{name: path, backends: [images], parameters: {env: prod}}]\n",
         [
             (
-                "8: warning: routes[0].parameters: have no effect without application_sets: the route is reached through "
-                "its path only"
+                "8: warning: routes[0].parameters: have no effect without application_sets: the route is reachable only "
+                "through its path"
             )
         ],
     ),
@@ -565,8 +565,8 @@ WARNINGS: dict[str, tuple[str, list[str]]] = {
         BASE + "limits: {keepalive: 60s}\n",
         [
             (
-                "8: warning: limits.keepalive: 60s is not longer than the 90 s for which Argo CD keeps connections; its "
-                "requests then fail now and then"
+                "8: warning: limits.keepalive: 60s is not longer than the 90 s for which Argo CD keeps connections; some "
+                "of its requests will fail"
             )
         ],
     ),
