@@ -56,7 +56,7 @@ def _command(kind: Kind) -> click.Command:
         click.Option(["--address"], metavar="HOST:PORT", help="Where the hub finds this backend, with --listen."),
         click.Option(["--name"], default=kind.name, show_default=True, help="The backend's name at the hub."),
         click.Option(["--token-file"], type=_FILE, help="Holds the token that the hub expects."),
-        click.Option(["--ca-file"], type=_FILE, help="Whom to believe that it is the hub; turns TLS on."),
+        click.Option(["--ca-file"], type=_FILE, help="CA that signed the hub's certificate; turns on TLS."),
         click.Option(["--cert-file"], type=_FILE, help="This backend's certificate."),
         click.Option(["--key-file"], type=_FILE, help="The key of that certificate."),
         click.Option(["--client-ca-file"], type=_FILE, help="With --listen: who may dial."),

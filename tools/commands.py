@@ -11,35 +11,34 @@ from hub.cli.exits import exits_of
 HEAD = f"""\
 # Commands
 
-Made from the code by `make docs`. `appset-hub COMMAND --help` prints the same.
+Generated from the code by `make docs`. `appset-hub COMMAND --help` prints the same.
 
 ## How a command finds the hub
 
-`routes`, `explain`, `backends`, `held`, `accept`, `reject`, `audit` and `history` talk to the admin port of a running
-hub. They take the first of these that is given:
+`routes`, `explain`, `backends`, `held`, `accept`, `reject`, `audit` and `history` call the admin port of a running hub.
+They use the first of these that is set:
 
 1. `--admin URL`;
-2. `--config FILE`: `listen.admin` of that configuration, on this machine;
-3. the environment: the URL in `HUB_ADMIN`, otherwise the configuration in `HUB_CONFIG`;
+2. `--config FILE`: the port of `listen.admin` in that configuration, on this machine;
+3. the environment: the URL in `HUB_ADMIN`, otherwise the configuration file in `HUB_CONFIG`;
 4. `hub.yaml` in the current folder;
 5. `http://127.0.0.1:4357`.
 
-`call` looks for the HTTP port in the same way: `--url URL`, then `listen.http` of the same configurations, then
+`call` finds the HTTP port in the same way: `--url URL`, then `listen.http` of the same configuration files, then
 `http://127.0.0.1:4355`.
 
-The image sets `HUB_CONFIG`, so in the hub's pod no command needs an option:
+The image sets `HUB_CONFIG`, so in the hub's pod no command needs any of these options:
 
 ```console
 $ kubectl --namespace appset-hub exec appset-hub-0 -- appset-hub held
 ```
 
-If no hub answers at the address that was found, the command says where the address came from and exits with 3; it does
-not try the next one. Of a configuration only the address and the one token that the command needs are read, so the
-hub's other secrets need not be on this machine. Commands ignore proxy settings such as `http_proxy` and follow no
-redirect.
+If no hub answers at that address, the command says where the address came from and exits with 3; it does not try the
+next one. A command reads no secret but the one token that it sends, so the hub's other secrets need not be on this
+machine. Commands ignore proxy settings such as `http_proxy` and do not follow redirects.
 
-Reading needs no token. `accept`, `reject` and `backends forget` send the admin token of `--admin-token-file`, of
-`HUB_ADMIN_TOKEN_FILE`, or the first of `admin.tokens` of the configuration.
+Reading needs no token. `accept`, `reject` and `backends forget` send the admin token in the file that
+`--admin-token-file` or `HUB_ADMIN_TOKEN_FILE` names, otherwise the first of `admin.tokens` in the configuration.
 
 ## Exit codes
 
@@ -47,21 +46,21 @@ Reading needs no token. `accept`, `reject` and `backends forget` send the admin 
 |---|---|
 | 0 | yes |
 | 1 | no: the hub refused, an answer is held, nothing serves the name |
-| 2 | wrong usage, or a mistake in the configuration |
-| 3 | could not find out: the hub cannot be reached, did not answer in time, failed, or something else answered |
+| 2 | wrong usage, or an error in the configuration |
+| 3 | could not find out: the hub cannot be reached, is too slow or failed, or something other than a hub answered |
 | {INTERRUPTED} | Ctrl-C |
-| {OUTPUT_CLOSED} | the reader of the output went away, as in `appset-hub held \\| head -1` |
+| {OUTPUT_CLOSED} | the reader of the output closed the pipe, as in `appset-hub held \\| head -1` |
 
-What they mean for each command is listed with it. `--json` changes what is printed, never the exit code; errors are one
-line on standard error.
+Each command below lists what its exit codes mean. `--json` changes what is printed, never the exit code. Errors are one
+line on standard error; configuration errors are one line each.
 
 ## Environment
 
 | variable | what |
 |---|---|
-| `HUB_CONFIG` | the hub's configuration, as `--config` |
+| `HUB_CONFIG` | the hub's configuration file, as `--config` |
 | `HUB_ADMIN` | URL of the admin port, as `--admin` |
-| `HUB_ADMIN_TOKEN_FILE` | file of the admin token, as `--admin-token-file` |
+| `HUB_ADMIN_TOKEN_FILE` | file with the admin token, as `--admin-token-file` |
 | `HUB_…` | override settings of the configuration: [configuration.md](configuration.md) |
 
 An option overrides its variable.

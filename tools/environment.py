@@ -36,24 +36,24 @@ REMEDIES = {
         "the disk is full; free some space where {home} and {temporary} are"
     ),
     r"DO NOT MATCH THE HASHES": (
-        "a downloaded file does not match its hash in {lock}, so the package index or a proxy has changed it; name "
-        "another index with PIP_INDEX_URL, or drop pip's copy: {python} -m pip cache purge"
+        "a downloaded file does not match its hash in {lock}, so the package index or a proxy has changed it; set "
+        "PIP_INDEX_URL to another index, or clear pip's cache: {python} -m pip cache purge"
     ),
     r"CERTIFICATE_VERIFY_FAILED|certificate verify failed": (
-        "the certificate of the package index is not trusted here; name your CA bundle with PIP_CERT"
+        "the certificate of the package index is not trusted here; set PIP_CERT to your CA bundle"
     ),
     r"ProxyError|[Cc]onnect to (the )?proxy|Tunnel connection failed": (
         "cannot reach the proxy; check HTTP_PROXY and HTTPS_PROXY"
     ),
     r"\b40[137] (Client )?Error": (
-        "the package index wants a user name and a password; put them into PIP_INDEX_URL or a .netrc file"
+        "the package index requires a user name and a password; put them into PIP_INDEX_URL or a .netrc file"
     ),
     r"not a trusted or secure host": (
         "pip ignores a package index without https; use https in PIP_INDEX_URL, or allow the host with PIP_TRUSTED_HOST"
     ),
-    NO_NETWORK: "cannot reach the package index; check the network, or name a mirror with PIP_INDEX_URL",
+    NO_NETWORK: "cannot reach the package index; check the network, or set PIP_INDEX_URL to a mirror",
     r"No matching distribution found for (?P<package>[^\s;]+)": (
-        "the package index has no {package} for {version} on this machine; name another index with PIP_INDEX_URL, or "
+        "the package index has no {package} for {version} on this machine; set PIP_INDEX_URL to another index, or "
         "use another Python: make PYTHON=/path/to/python3.11"
     ),
     r"(?P<conflict>.+ (requires .+, which is not installed|has requirement .+, but you have .+))\.": (

@@ -36,16 +36,16 @@ hub.yaml:12: routes[0].deadline: expected a duration such as "25s", got the numb
 hub.yaml:15: routes[1].backends[0]: no backend "image" is configured; did you mean "images"?
 ```
 
-- **Errors** are what cannot work. The command exits with 2, `serve` does not start, and a reload keeps the old
+- **Errors** are settings that cannot work. The command exits with 2, `serve` does not start, and a reload keeps the old
   configuration.
-- **Warnings** are what is allowed but hardly meant: a route that no request can reach, a deadline that is not shorter
-  than Argo CD's timeout, a grant that nothing can use, an expired certificate. The command exits with 0, or with 1 if
-  you add `--strict`; `serve` logs each as `configuration_warning`, at the start and after a reload.
-- `--offline` reads no other file than `hub.yaml`: use it in CI, where tokens, certificates and the store's folder are
+- **Warnings** are settings that are allowed but probably not intended: a route that no request can reach, a deadline
+  that is not shorter than Argo CD's timeout, a grant that nothing can use, an expired certificate. The command exits
+  with 0, or with 1 with `--strict`; `serve` logs each as `configuration_warning`, at the start and after a reload.
+- `--offline` reads no file but `hub.yaml`: use it in CI, where tokens, certificates and the store's folder are
   absent. Everything else is checked.
 - `--json` prints a list of objects with `severity`, `file`, `line`, `column`, `path` and `reason`.
 
-A mistake in a variable or a flag is reported under its name, such as `HUB_DEADLINE` or `--deadline`.
+An error in a variable or a flag is reported under its name, such as `HUB_DEADLINE` or `--deadline`.
 `appset-hub config schema` prints the JSON Schema, for editors.
 
 ## Values

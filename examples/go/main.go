@@ -19,7 +19,7 @@ func main() {
 	flag.StringVar(&o.hub, "hub", "localhost:4356", "the hub to attach to, or to register with")
 	flag.StringVar(&o.name, "name", "images", "the backend's name at the hub")
 	flag.StringVar(&o.tokenFile, "token-file", "", "holds the token that the hub expects")
-	flag.StringVar(&o.caFile, "ca-file", "", "whom to believe that it is the hub; turns TLS on")
+	flag.StringVar(&o.caFile, "ca-file", "", "CA that signed the hub's certificate; turns on TLS")
 	flag.StringVar(&o.listen, "listen", "", "be dialled by the hub here, instead of attaching to it")
 	flag.StringVar(&o.address, "address", "", "with -listen: register with the hub, which dials this address")
 	flag.StringVar(&o.certFile, "cert-file", "", "with -listen: the certificate of this backend; turns TLS on")

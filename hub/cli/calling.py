@@ -44,18 +44,16 @@ class _Answer(msgspec.Struct, frozen=True):
 @click.command()
 @click.argument("name")
 @parameters_option
-@click.option(
-    "--route", default="", metavar="NAME", help="Use this route, as a baseUrl with its name in the path does."
-)
-@click.option("--url", default="", help="The hub's baseUrl; default: listen.http of the configuration.")
+@click.option("--route", default="", metavar="NAME", help="Use this route, as a baseUrl that ends with its name does.")
+@click.option("--url", default="", help="The hub's baseUrl; default: listen.http in the configuration.")
 @config_option
 @click.option(
-    "--client", "client_name", default="", metavar="NAME", help="Use the token of this client of the configuration."
+    "--client", "client_name", default="", metavar="NAME", help="Use the token of this client in the configuration."
 )
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path),
-    help="File of the client's token; default: that of the configuration's first client, or none with --url.",
+    help="File with the client's token; default: that of the configuration's first client, or none with --url.",
 )
 @click.option(
     "--ca-file", type=click.Path(path_type=Path), help="CA bundle for the hub's certificate; default: the system's."

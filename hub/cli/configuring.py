@@ -31,15 +31,15 @@ def config() -> None:
 
 @config.command()
 @config_option
-@click.option("--offline", is_flag=True, help="Read no secrets, certificates or store: for CI, where they are absent.")
+@click.option("--offline", is_flag=True, help="Check hub.yaml alone, without secrets, certificates and store; for CI.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if there are warnings.")
 @json_option
 @override_options
 def check(config_path: Path | None, *, offline: bool, strict: bool, as_json: bool, flags: dict[str, str]) -> None:
-    """Find every mistake, without starting anything.
+    """Report every error in the configuration, without starting the hub.
 
-    Exits with 0 when the hub would start, with 2 when it would not. Warnings are about what is allowed but can hardly
-    be meant.
+    Exits with 0 if there are no errors, with 2 otherwise. Warnings are about settings that are allowed but probably not
+    intended.
     """
     report = load.check(load.Source(path=config_path, flags=flags), offline=offline)
     if as_json:
@@ -84,7 +84,7 @@ def _described(mistake: Mistake, severity: str) -> dict[str, Any]:
 @json_option
 @override_options
 def show(config_path: Path | None, *, as_json: bool, flags: dict[str, str]) -> None:
-    """Print the settings in force, including defaults and overrides. Secrets are files and are not read."""
+    """Print all settings, including defaults and overrides. Files with secrets are named, not read."""
     try:
         written = msgspec.to_builtins(read(config_path, os.environ, flags))
     except ConfigurationError as error:

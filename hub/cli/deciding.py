@@ -34,7 +34,7 @@ def _time(at_s: float) -> str:
 @click.option("--check", is_flag=True, help="Exit with 1 if anything is held.")
 @operator_options
 def held(hub: Operator, *, check: bool, as_json: bool) -> None:
-    """List the answers that the guard holds, with the input of each and the backends that gave it."""
+    """List the answers that the guard holds, each with its input and backends."""
     found = hub.get("/api/held", list[HeldAnswer])
     if as_json:
         print_json(found)
@@ -71,7 +71,7 @@ def _decide(hub: Operator, action: str, held_id: str, by: str) -> HeldAnswer:
 @by_option
 @operator_options
 def accept(held_id: str, *, by: str, hub: Operator, as_json: bool) -> None:
-    """Let the held answer ID pass, once."""
+    """Let the held answer ID through to Argo CD, once."""
     found = _decide(hub, "accept", held_id, by)
     if as_json:
         print_json(found)
@@ -84,9 +84,9 @@ def accept(held_id: str, *, by: str, hub: Operator, as_json: bool) -> None:
 
 def _difference(found: HeldAnswer) -> str:
     """What the hub knows of the loss. Which Applications that concerns is decided by the ApplicationSet's template."""
-    news = "" if found.came is None else f", and {found.came} of its sets are new or changed"
+    news = "" if found.came is None else f", and {found.came} of this answer's sets are new or changed"
     return (
-        f"{found.went} of the {found.before} sets of the answer before are missing or changed in it{news}; which "
+        f"{found.went} of the {found.before} previous sets are missing or changed{news}; which "
         "Applications Argo CD deletes depends on the ApplicationSet's template and sync policy"
     )
 
@@ -123,7 +123,7 @@ def reject(held_id: str, *, by: str, hub: Operator, as_json: bool) -> None:
 @click.command()
 @operator_options
 def audit(hub: Operator, *, as_json: bool) -> None:
-    """List who decided what: about held answers, and about backends to forget."""
+    """List who decided what: held answers accepted, rejected or released, and backends forgotten."""
     found = hub.get("/api/audit", list[AuditEntry])
     if as_json:
         print_json(found)
@@ -131,7 +131,7 @@ def audit(hub: Operator, *, as_json: bool) -> None:
     print_table(
         ("TIME (UTC)", "WHO", "ACTION", "WHAT", "DETAILS"),
         [(_time(one.at_s), one.who or "-", one.action, *_decided(one)) for one in found],
-        empty="nothing was decided yet",
+        empty="nothing has been decided yet",
     )
 
 

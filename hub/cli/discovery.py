@@ -77,7 +77,7 @@ def url_of(listen: str, setting: str, *, tls: bool = False) -> str:
     """Where a hub that listens on ``listen`` is reached from its own machine."""
     host, _, port = listen.rpartition(":")
     if not port.isdecimal() or int(port) == 0:
-        wrong_use(f'{setting} is "{listen}", which names no port to connect to; name the hub by its URL')
+        wrong_use(f'{setting} is "{listen}", which has no port to connect to; give the hub\'s URL instead')
     loopback = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound.
     host = host.removeprefix("[").removesuffix("]")
     return f"{'https' if tls else 'http'}://{Address(loopback.get(host, host), int(port))}"
@@ -137,7 +137,7 @@ def operator_options(command: Callable[P, R]) -> Callable[..., R]:
             type=click.Path(path_type=Path),
             envvar="HUB_ADMIN_TOKEN_FILE",
             show_envvar=True,
-            help="File of the admin token; default: the first of the configuration's admin.tokens.",
+            help="File with the admin token; default: the first of admin.tokens in the configuration.",
         ),
         config_option,
         click.option(
@@ -147,7 +147,7 @@ def operator_options(command: Callable[P, R]) -> Callable[..., R]:
             metavar="URL",
             envvar="HUB_ADMIN",
             show_envvar=True,
-            help="URL of the hub's admin port; default: listen.admin of the configuration.",
+            help="URL of the hub's admin port; default: listen.admin in the configuration.",
         ),
     ):
         decorated = option(decorated)
@@ -163,7 +163,7 @@ def timeout_option(default_s: float) -> Callable[[Callable[..., R]], Callable[..
         default=default_s,
         show_default=True,
         metavar="SECONDS",
-        help="Give up when the hub is silent for this long.",
+        help="Give up when the hub sends nothing for this long.",
     )
 
 

@@ -10,7 +10,7 @@ from hub.cli.commands import all_commands
 if TYPE_CHECKING:
     import click
 
-_WRONG_USE = "wrong usage, or a mistake in the configuration"
+_WRONG_USE = "wrong usage, or an error in the configuration"
 _NO_ADMIN = "could not find out: no admin port of a hub answered, or the hub failed"
 
 
@@ -36,11 +36,11 @@ _LISTED = Exits("listed, even if the list is empty")
 
 EXITS = {
     "serve": Exits(
-        "stopped by SIGTERM or Ctrl-C", "cannot start: a port is taken, or the store cannot be used", unknown=""
+        "stopped by SIGTERM or Ctrl-C", "cannot start: a port is in use, or the store cannot be used", unknown=""
     ),
     "quickstart": Exits(
         "stopped by Ctrl-C or SIGTERM",
-        "could not start, or the hub ended: a port is taken, or a part failed",
+        "could not start, or the hub ended: a port is in use, or a process failed",
         unknown="",
     ),
     "config check": Exits(

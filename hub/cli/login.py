@@ -31,5 +31,5 @@ by_option = click.option(
     default="",
     callback=_who,
     metavar="NAME",
-    help="Who decides, for the audit log; default: the name of this user, or its number.",
+    help="Your name, for the audit log; default: the name of this user, or its uid.",
 )

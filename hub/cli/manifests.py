@@ -33,7 +33,7 @@ client_option = click.option(
     "--client",
     "client_name",
     metavar="NAME",
-    help="Use this client's token, with a ConfigMap and a key of its own. Default: the first client.",
+    help="Use this client's token, with a separate ConfigMap and key. Default: the first client.",
 )
 namespace_option = click.option("--namespace", default="argocd", show_default=True, help="Argo CD's namespace.")
 secret_option = click.option(
@@ -41,7 +41,7 @@ secret_option = click.option(
     default=OWN_SECRET,
     show_default=True,
     metavar="NAME",
-    help=f"The Secret for the token. Any other, such as Argo CD's {ARGO_CD_SECRET}, is only ever patched.",
+    help=f"The Secret for the token. One that the hub does not own, such as {ARGO_CD_SECRET}, is only ever patched.",
 )
 
 
@@ -71,7 +71,7 @@ def argocd() -> None:
 @click.option("--base-url", default=DEFAULT_BASE_URL, show_default=True, help="Where Argo CD reaches the hub.")
 @namespace_option
 @secret_option
-@click.option("--show-token", is_flag=True, help="Print the hub's own Secret, too; it holds the token.")
+@click.option("--show-token", is_flag=True, help="Also print the hub's own Secret, which holds the token.")
 @parameters_option
 def manifests(  # noqa: PLR0913 - each is an option of the command.
     *,
@@ -84,14 +84,14 @@ def manifests(  # noqa: PLR0913 - each is an option of the command.
     show_token: bool,
     pairs: Sequence[str],
 ) -> None:
-    """Print the ConfigMap and an example ApplicationSet for a configuration, and how to set the token."""
+    """Print a ConfigMap and an example ApplicationSet for this hub, and the command that sets the token."""
     chosen = _chosen(config_path, client_name, route_name)
     connection = _connection(chosen, client_name, namespace, secret, base_url)
     parameters = parse_parameters(pairs)
     if show_token and not connection.owns_secret:
         wrong_use(
-            f'--show-token prints a whole Secret, which would replace "{secret}"; leave it out, and run the command '
-            "that is printed instead"
+            f'--show-token prints a whole Secret, which would replace "{secret}"; leave it out, and run the printed '
+            "command instead"
         )
     if show_token:
         _print("", connection.own_secret(_token(chosen)))
@@ -109,9 +109,10 @@ def manifests(  # noqa: PLR0913 - each is an option of the command.
 @namespace_option
 @secret_option
 def print_secret(*, config_path: Path | None, client_name: str | None, namespace: str, secret: str) -> None:
-    """Print the token: as a Secret for "kubectl apply", or for another --secret as a patch of one key.
+    """Print the token as a Secret for kubectl, or, with --secret NAME, as a patch of one key of that Secret.
 
-    The patch is for "kubectl patch secret NAME --type merge --patch-file /dev/stdin".
+    Pipe the Secret to "kubectl apply --filename -", and the patch to "kubectl patch secret NAME --type merge
+    --patch-file /dev/stdin".
     """
     chosen = _chosen(config_path, client_name, None)
     connection = _connection(chosen, client_name, namespace, secret, DEFAULT_BASE_URL)
@@ -190,15 +191,15 @@ def _how_to_set_the_token(connection: Connection, chosen: _Configuration) -> str
     name = connection.secret_name
     if connection.owns_secret:
         return (
-            f'# The Secret "{name}" is not here, because it holds the token. Create it first, on a machine with\n'
-            f"# {chosen.token_file}:\n"
+            f'# The Secret "{name}" is not printed, because it holds the token. Create it first, on a machine\n'
+            f"# that has {chosen.token_file}:\n"
             f"#   {shlex.join([*command, *where])} | kubectl apply --filename -\n"
         )
     patch = ["kubectl", *where, "patch", "secret", name, "--type", "merge", "--patch-file", "/dev/stdin"]
     label = ["kubectl", *where, "label", "secret", name, "app.kubernetes.io/part-of=argocd"]
     return (
-        f'# The token is for the Secret "{name}", which is not the hub\'s. Set its key first, on a machine with\n'
-        f"# {chosen.token_file}; all other keys stay as they are:\n"
+        f'# The token goes into the Secret "{name}", which the hub does not own. Set its key first, on a machine that\n'
+        f"# has {chosen.token_file}; all other keys stay unchanged:\n"
         f"#   {shlex.join([*command, '--secret', name])} |\n"
         f"#   {shlex.join(patch)}\n"
     ) + ("" if name == ARGO_CD_SECRET else f"# Argo CD reads it only with this label:\n#   {shlex.join(label)}\n")
@@ -206,7 +207,7 @@ def _how_to_set_the_token(connection: Connection, chosen: _Configuration) -> str
 
 def _about_the_example(missing: set[str]) -> str:
     about = (
-        "# An example: put in your repository, and the keys of your parameter sets. Because of create-update, Argo CD\n"
+        "# An example: fill in your repository, and the keys of your parameter sets. With create-update, Argo CD\n"
         "# deletes no Application; remove syncPolicy once the Applications are right.\n"
     )
     inputs = ", ".join(sorted(missing))

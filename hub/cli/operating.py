@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.command()
 @operator_options
 def routes(hub: Operator, *, as_json: bool) -> None:
-    """List the configured routes, in the order in which they are tried."""
+    """List the configured routes, in the order in which the hub tries them."""
     found = hub.get("/api/routes", list[RouteView])
     if as_json:
         print_json(found)
@@ -46,7 +46,7 @@ def routes(hub: Operator, *, as_json: bool) -> None:
 @click.command()
 @click.argument("name")
 @parameters_option
-@click.option("--route", default="", metavar="NAME", help="As a baseUrl with this route in its path.")
+@click.option("--route", default="", metavar="NAME", help="Use this route, as a baseUrl that ends with its name does.")
 @operator_options
 def explain(name: str, *, pairs: tuple[str, ...], route: str, hub: Operator, as_json: bool) -> None:
     """Show which backends answer for the ApplicationSet NAME, and why. No backend is called."""
@@ -69,7 +69,7 @@ def explain(name: str, *, pairs: tuple[str, ...], route: str, hub: Operator, as_
 @operator_options
 @click.pass_context
 def backends(context: click.Context, *, hub: Operator, as_json: bool) -> None:
-    """List the backends, or make the hub forget what one has claimed."""
+    """List the backends, or make the hub forget a backend's claims."""
     if context.invoked_subcommand is None:
         _show_backends(hub, as_json=as_json)
         return
@@ -104,9 +104,9 @@ def _show_backends(hub: Operator, *, as_json: bool) -> None:
 def _ignored_text(backend: BackendView) -> str:
     claims = ", ".join(f'"{pattern}"' for pattern in backend.ignored)
     return (
-        f'warning: backend "{backend.name}" claims {claims}, which its grant excludes, so its names get '
-        "a 404 unless a route serves them; "
-        f'add it to application_sets of backend "{backend.name}" in hub.yaml, or remove it from the backend'
+        f'warning: backend "{backend.name}" claims {claims}, which its grant excludes; matching names get a 404 '
+        "unless a route serves them; "
+        f'add the pattern to application_sets of backend "{backend.name}" in hub.yaml, or remove it from the backend'
     )
 
 
@@ -129,9 +129,10 @@ class _Forgotten(msgspec.Struct, frozen=True):
 @by_option
 @operator_options
 def forget(name: str, *, by: str, hub: Operator, as_json: bool) -> None:
-    """Forget what the backend NAME has claimed, so that the hub no longer waits for its sets.
+    """Forget the claims of the backend NAME, so that the hub no longer waits for its sets.
 
-    Argo CD then deletes the Applications that came from it alone. What its connected instances claim stays.
+    Argo CD then deletes the Applications that came only from this backend. Claims of instances that are still connected
+    stay.
     """
     found = hub.post(f"/api/backends/{quote(name, safe='')}/forget", {"by": by}, _Forgotten)
     if as_json:

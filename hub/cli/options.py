@@ -32,7 +32,7 @@ config_option = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     envvar="HUB_CONFIG",
     show_envvar=True,
-    help="The hub's configuration, hub.yaml.",
+    help="The hub's configuration file, hub.yaml.",
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -43,7 +43,7 @@ _OVERRIDES = {
     "--grpc": ("listen.grpc", "Where to listen for backends."),
     "--admin": ("listen.admin", "Where to listen for operators."),
     "--store": ("store", "memory: or sqlite:PATH."),
-    "--deadline": ("deadline", "For a whole request, as in 25s."),
+    "--deadline": ("deadline", "Time limit for a whole request, as in 25s."),
     "--log-format": ("log.format", "auto, json or human."),
     "--log-level": ("log.level", "debug, info, warning or error."),
 }
@@ -110,7 +110,12 @@ def decoded(text: bytes, kind: type[T]) -> T:
 
 
 parameters_option = click.option(
-    "-p", "--parameter", "pairs", multiple=True, metavar="KEY=VALUE", help="An input; KEY:=JSON for other than text."
+    "-p",
+    "--parameter",
+    "pairs",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An input; KEY:=JSON for values other than text. Can be repeated.",
 )
 
 

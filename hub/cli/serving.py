@@ -22,7 +22,7 @@ _DEV_WARNING = "--dev: any program on this machine may call this hub and registe
 
 @click.command()
 @config_option
-@click.option("--dev", is_flag=True, help="For a laptop: loopback only, and no tokens needed.")
+@click.option("--dev", is_flag=True, help="For a laptop only: listen on loopback, and require no tokens.")
 @override_options
 def serve(config_path: Path | None, *, dev: bool, flags: dict[str, str]) -> None:
     """Run the hub until SIGTERM or Ctrl-C."""
@@ -44,8 +44,8 @@ def serve(config_path: Path | None, *, dev: bool, flags: dict[str, str]) -> None
 
 
 def _check_sdk() -> None:
-    """The hub ships the SDK; installed beside it once more, the SDK may be of another version, or uninstalled."""
-    remedy = "install appset-hub again, in an environment of its own"
+    """The hub ships the SDK. If it was also installed separately, it may be another version, or be uninstalled."""
+    remedy = "reinstall appset-hub in its own environment"
     if find_spec("appset_hub") is None:
         failed(f'the package "appset_hub" is missing; "appset-hub-sdk" was uninstalled from this environment: {remedy}')
     try:

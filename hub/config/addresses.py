@@ -31,7 +31,7 @@ def listen(written: shape.Listen, findings: Findings) -> Listen:
         if other is not None:
             findings.wrong(
                 ("listen", name),
-                f"port {found[name].port} is used by listen.{other} already; each needs a port of its own",
+                f"port {found[name].port} is already used by listen.{other}; each needs its own port",
             )
     return Listen(**found)
 

@@ -27,11 +27,11 @@ _LONG_FORM = 0x80
 def certificate_fault(data: bytes) -> str | None:
     """Why the content of a file is not usable as certificates."""
     if _CERTIFICATE not in data:
-        return "this file holds a private key, not a certificate" if _KEY in data else "is not a PEM certificate"
+        return "this file holds a private key, not a certificate" if _KEY in data else "not a PEM certificate"
     try:
         ssl.create_default_context(cadata=data.decode("ascii", "replace"))
     except (ssl.SSLError, ValueError):
-        return "is not a valid PEM certificate"
+        return "not a valid PEM certificate"
     return None
 
 
@@ -40,9 +40,7 @@ def key_fault(data: bytes) -> str | None:
     if any(mark in data for mark in _ENCRYPTED):
         return "the private key is encrypted; the hub needs one without a passphrase"
     if _KEY not in data:
-        return (
-            "this file holds a certificate, not a private key" if _CERTIFICATE in data else "is not a PEM private key"
-        )
+        return "this file holds a certificate, not a private key" if _CERTIFICATE in data else "not a PEM private key"
     return None
 
 
@@ -56,7 +54,7 @@ def pair_fault(certificate: Path, key: Path) -> str | None:
             return "private key does not match the certificate"
         if error.reason in ("EE_KEY_TOO_SMALL", "CA_MD_TOO_WEAK", "CA_KEY_TOO_SMALL"):
             return "the certificate's key or signature is too weak"
-        return "is not a valid PEM private key"
+        return "not a valid PEM private key"
     return None
 
 

@@ -180,7 +180,7 @@ class _Builder:
         mapping = self._open[-1]
         first = mapping.node.keys.get(key)
         if first is not None and not merges:
-            self.mistakes.append(BadDocument(f'duplicate key "{key}"; it is also in line {first[0]}', place))
+            self.mistakes.append(BadDocument(f'duplicate key "{key}"; it is also on line {first[0]}', place))
         elif not merges:
             mapping.node.keys[key] = place
         mapping.key, mapping.key_place = key, place
@@ -217,7 +217,7 @@ class _Builder:
         if node is None:
             raise BadDocument(f'the alias "*{event.anchor}" has no anchor "&{event.anchor}" before it', _place(event))
         if any(one.node is node for one in self._open):
-            raise BadDocument(f'the alias "*{event.anchor}" refers to what contains it', _place(event))
+            raise BadDocument(f'the alias "*{event.anchor}" refers to a value that contains it', _place(event))
         if self._open and self._open[-1].wants_key:
             if not isinstance(node.value, str):
                 raise BadDocument("a key must be text", _place(event))
@@ -244,7 +244,7 @@ class _Builder:
         parent.size += child.size
         parent.height = max(parent.height, child.height + 1)
         if parent.size > MAX_VALUES:
-            raise BadDocument(f"more than {MAX_VALUES} values, aliases expanded", parent.place)
+            raise BadDocument(f"more than {MAX_VALUES} values after aliases are expanded", parent.place)
         if len(self._open) + child.height > MAX_DEPTH:
             raise BadDocument(f"nested deeper than {MAX_DEPTH} levels", parent.place)
 

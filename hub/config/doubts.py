@@ -1,4 +1,4 @@
-"""Settings that are allowed one by one and hardly meant together; each is a warning."""
+"""Settings that are allowed one by one but probably not intended together; each is a warning."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _limits(written: shape.File, findings: Findings) -> None:
         findings.doubt(
             ("limits", "keepalive"),
             f"{limits.keepalive} is not longer than the {_ARGO_CD_KEEPALIVE_S} s for which Argo CD keeps connections; "
-            "its requests then fail now and then",
+            "some of its requests will fail",
         )
     body_timeout = ("limits", "body_timeout")
     if findings.places.written(body_timeout):
@@ -93,7 +93,7 @@ def _guard(at: At, guard: shape.Guard, written: shape.File, findings: Findings) 
         return
     if guard.max_drop == "100%":
         findings.doubt(
-            (*at, "max_drop"), "100% is never exceeded, so the guard holds nothing; to disable it: mode: off"
+            (*at, "max_drop"), "100% is never exceeded, so the guard holds nothing; to disable the guard, set mode: off"
         )
     if guard.min_sets > written.limits.max_sets:
         findings.doubt(
@@ -122,7 +122,7 @@ def _route(at: At, route: shape.Route, written: shape.File, findings: Findings) 
         findings.doubt((*at, "combine"), f'"{word}" has no effect with one backend')
     if route.parameters and not route.application_sets:
         findings.doubt(
-            (*at, "parameters"), "have no effect without application_sets: the route is reached through its path only"
+            (*at, "parameters"), "have no effect without application_sets: the route is reachable only through its path"
         )
 
 

@@ -41,7 +41,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found: ``settings`` are good if there are no errors. ``warnings`` is what can hardly be meant."""
+    """What was found: ``settings`` are good if there are no errors. ``warnings`` are probably not intended."""
 
     settings: Settings | None
     errors: list[Mistake]

@@ -81,12 +81,12 @@ class Findings:
             self.errors.append(self.places.mistake(at, reason))
 
     def doubt(self, at: At, reason: str) -> None:
-        """Something that can hardly be meant."""
+        """A setting that is allowed but probably not intended."""
         if not self.depends_on_bad(at):
             self.warnings.append(self.places.mistake(at, reason))
 
     def environment(self, name: str, reason: str) -> None:
-        """A variable that can hardly be meant."""
+        """A variable that is probably misspelled."""
         self.warnings.append(Mistake(path=name, reason=reason))
 
     def bad(self, at: At) -> None:

@@ -118,8 +118,8 @@ def _report_shadowed(index: int, takers: set[int], written: shape.File, findings
     )
     findings.doubt(
         ("routes", index),
-        f'no request reaches route "{written.routes[index].name}" by name: {places} before it takes every name; '
-        "move it up, or narrow the earlier one",
+        f'no request reaches route "{written.routes[index].name}" by name: all its names match earlier routes: '
+        f"{places}; move it up, or narrow those",
     )
 
 
@@ -162,7 +162,7 @@ class _ClientPatterns:
                 self._tree.add(pattern, client)
 
     def may_use(self, route: str, application_sets: list[str]) -> bool:
-        """Whether a client may use the route for some name; without patterns it is reached through its path only."""
+        """Whether a client may use the route for some name; without patterns, its path is the only way."""
         if not application_sets:
             candidates = self._looks.limited(self._clients)
             return any(any_matches(client.routes, route) for client in candidates) or self._looks.spent

@@ -12,7 +12,7 @@ _NO_CONTENT = "did not find expected node content"
 # From libyaml's text to ours; "{opened}" is where the list, mapping or quote began.
 _REASONS = {
     "mapping values are not allowed in this context": (
-        'a ":" that does not fit here; quote a value that contains ": ", or correct the indentation'
+        'unexpected ":"; quote a value that contains ": ", or correct the indentation'
     ),
     "did not find expected key": "expected a key here; check the indentation and the quotes",
     "could not find expected ':'": 'expected "key: value"',
@@ -20,11 +20,11 @@ _REASONS = {
     "block sequence entries are not allowed in this context": (
         'a list cannot start here; put "- " on a line of its own, or correct the indentation'
     ),
-    "did not find expected ',' or ']'": 'expected "," or "]" in the list that starts in line {opened}',
-    "did not find expected ',' or '}'": 'expected "," or "}}" in the mapping that starts in line {opened}',
-    _NO_CONTENT: "expected a value here; what starts in line {opened} may not be closed",
-    "found unexpected end of stream": "the quoted text that starts in line {opened} has no closing quote",
-    "found unexpected document indicator": "the quoted text that starts in line {opened} has no closing quote",
+    "did not find expected ',' or ']'": 'expected "," or "]" in the list that starts on line {opened}',
+    "did not find expected ',' or '}'": 'expected "," or "}}" in the mapping that starts on line {opened}',
+    _NO_CONTENT: "expected a value here; what starts on line {opened} may not be closed",
+    "found unexpected end of stream": "the quoted text that starts on line {opened} has no closing quote",
+    "found unexpected document indicator": "the quoted text that starts on line {opened} has no closing quote",
     "did not find expected <document start>": "expected the end of the file; check the indentation",
 }
 _NO_START = "found character that cannot start any token"

@@ -185,7 +185,7 @@ class ConfigurationReloaded(Event, frozen=True, kw_only=True):
 
 
 class ConfigurationDoubtful(Event, frozen=True, kw_only=True):
-    """The configuration in force holds something that can hardly be meant: ``problem`` is one line with its place."""
+    """The configuration in force has a setting that is probably not intended: ``problem`` names it, with its place."""
 
     problem: str
 

@@ -125,4 +125,4 @@ class Settings:
     watched: tuple[str, ...]
     """The files whose change may change any of this."""
     warnings: tuple[str, ...] = ()
-    """What is allowed but can hardly be meant: one line each, with its place."""
+    """Settings that are allowed but probably not intended: one line each, with its place."""

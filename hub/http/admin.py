@@ -59,7 +59,7 @@ _NEEDS_ADMIN = (
 )
 _NOT_ADMIN = (
     "wrong admin token: it matches none of admin.tokens in the hub's configuration; check the file that "
-    "--admin-token-file, HUB_ADMIN_TOKEN_FILE or your hub.yaml names. Tokens of clients and backends do not count here"
+    "--admin-token-file, HUB_ADMIN_TOKEN_FILE or your hub.yaml names. Client and backend tokens are not accepted here"
 )
 _NOT_LOCAL = (
     "without admin.tokens in the hub's configuration, only callers on the hub's own machine may change its state; run "
@@ -75,7 +75,7 @@ class Forgetting(Protocol):
     """Takes away what a backend claimed."""
 
     async def forget(self, backend: str, who: str) -> tuple[str, ...]:
-        """Forget, and write down who said so; returns the patterns that went."""
+        """Forget the backend's claims, and record who decided it; returns the forgotten patterns."""
         ...
 
 
@@ -291,7 +291,7 @@ class Admin:
 
 
 async def _who(request: web.Request) -> str:
-    otherwise = f'the body must be {{"by": "NAME"}}, the name of who decides, at most {MAX_WHO_CHARS} characters'
+    otherwise = f'the body must be {{"by": "NAME"}}, with the name of who decides in at most {MAX_WHO_CHARS} characters'
     return _decoded(await request.read(), Decision, otherwise).by
 
 

@@ -201,7 +201,7 @@ def test_a_port_that_the_system_chooses_cannot_be_found(folder: Path) -> None:
     configure(folder, "hub.yaml", admin=0)
     done = run("held")
     assert done.exit_code == 2
-    assert 'listen.admin is "127.0.0.1:0", which names no port' in done.stderr
+    assert 'listen.admin is "127.0.0.1:0", which has no port to connect to' in done.stderr
 
 
 def test_call_takes_the_port_and_the_token_of_the_configuration(folder: Path) -> None:

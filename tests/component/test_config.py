@@ -275,13 +275,13 @@ def test_all_mistakes_are_found_at_once(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
-        ("a: [", "hub.yaml:3:1: not valid YAML: expected a value here; what starts in line 2 may not be closed"),
+        ("a: [", "hub.yaml:3:1: not valid YAML: expected a value here; what starts on line 2 may not be closed"),
         ("\na: " + "[" * 100_000, "hub.yaml:3:67: nested deeper than 64 levels"),
         ("a:\n" + "- " * 100_000, "hub.yaml:3:127: nested deeper than 64 levels"),
-        ("clients: &a\n- b: *a", 'hub.yaml:3:6: the alias "*a" refers to what contains it'),
+        ("clients: &a\n- b: *a", 'hub.yaml:3:6: the alias "*a" refers to a value that contains it'),
         ("limits: {max_depth: 201}", "hub.yaml:2: limits.max_depth: must be at most 200"),
-        ("deadline: 5s\ndeadline: 6s", 'hub.yaml:3:1: duplicate key "deadline"; it is also in line 2'),
-        ("listen:\n  http: ':1'\n  http: ':2'", 'hub.yaml:4:3: duplicate key "http"; it is also in line 3'),
+        ("deadline: 5s\ndeadline: 6s", 'hub.yaml:3:1: duplicate key "deadline"; it is also on line 2'),
+        ("listen:\n  http: ':1'\n  http: ':2'", 'hub.yaml:4:3: duplicate key "http"; it is also on line 3'),
         ("deadline: !!python/object/apply:os.system [x]",
          'hub.yaml:2:11: the tag "!!python/object/apply:os.system" is not supported'),
         ("a: \x00", "hub.yaml:2:4: the control character U+0000 is not allowed in YAML"),

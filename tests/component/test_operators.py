@@ -120,9 +120,7 @@ async def test_accept_says_what_is_known_and_how_argo_cd_retries_at_once() -> No
         said = await hub.run("accept", held_id, "--by", "ada")
         accepted, known, retry, command = said.splitlines()
         assert accepted == 'accepted: this answer, with 2 sets, passes once, at the next request for "fb-1"'
-        assert known.startswith(
-            "9 of the 10 sets of the answer before are missing or changed in it, and 1 of its sets "
-        )
+        assert known.startswith("9 of the 10 previous sets are missing or changed, and 1 of this answer's sets ")
         assert "depends on the ApplicationSet's template" in known
         assert "within three minutes" in retry
         assert re.fullmatch(
@@ -224,7 +222,7 @@ async def test_records_that_an_older_hub_has_written_are_shown_and_decided() -> 
     store.values["audit", "1700000000.000000-1"] = json.dumps(OLD_ENTRY).encode()
     async with operated(store=store) as hub:
         assert re.search(r"5ee72c51  fb-1 +previews  - +- +8 of 10", await hub.run("held"))
-        assert "8 of the 10 sets of the answer before are missing or changed in it; " in await hub.run(
+        assert "8 of the 10 previous sets are missing or changed; " in await hub.run(
             "accept", "5ee72c51", "--by", "bob"
         )
         assert [entry["who"] for entry in await hub.json("audit")] == ["ada", "bob"]

@@ -87,7 +87,7 @@ def answers(appset_hub: Path, cwd: Path, index: Index) -> None:
     """Run the quick start of an installation, and ask as the README does."""
     environment = {**index.environment, "PATH": f"{appset_hub.parent}:{os.environ['PATH']}"}
     with fixed_ports(), Process(appset_hub, "quickstart", cwd=cwd, env=environment) as one:
-        one.says("Ctrl-C ends all of it.")
+        one.says("Ctrl-C stops all of it.")
         assert curl(DOCUMENTED).sets == TWO_SETS
         [listing] = [line.strip() for line in one.lines if "backends list" in line]
         assert listing.startswith("appset-hub backends list --config ")

@@ -243,31 +243,26 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
     # YAML.
     "an open list": (
         BASE + "routes: [\n",
-        ["9:1: not valid YAML: expected a value here; what starts in line 8 may not be closed"],
+        ["9:1: not valid YAML: expected a value here; what starts on line 8 may not be closed"],
     ),
     "a list without a comma": (
         BASE + "routes: [a\nlog: {}\n",
-        ['9:4: not valid YAML: expected "," or "]" in the list that starts in line 8'],
+        ['9:4: not valid YAML: expected "," or "]" in the list that starts on line 8'],
     ),
     "an open quote": (
         BASE + 'store: "memory:\n',
-        ["9:1: not valid YAML: the quoted text that starts in line 8 has no closing quote"],
+        ["9:1: not valid YAML: the quoted text that starts on line 8 has no closing quote"],
     ),
     "a second colon": (
         BASE + "store: sqlite: hub.db\n",
-        [
-            (
-                '8:14: not valid YAML: a ":" that does not fit here; quote a value that contains ": ", or correct the '
-                "indentation"
-            )
-        ],
+        [('8:14: not valid YAML: unexpected ":"; quote a value that contains ": ", or correct the indentation')],
     ),
     "a tab": (BASE + "log:\n\tlevel: info\n", ["9:1: a tab in the indentation; YAML is indented with spaces"]),
     "a character that needs quotes": (
         BASE + "store: @here\n",
         ['8:8: not valid YAML: a value cannot start with "@"; put it in quotes'],
     ),
-    "a duplicate key": (BASE + "clients: []\n", ['8:1: duplicate key "clients"; it is also in line 1']),
+    "a duplicate key": (BASE + "clients: []\n", ['8:1: duplicate key "clients"; it is also on line 1']),
     "a list": ("- a\n", [f"1:1: expected a mapping of settings, got a list; {MINIMAL}"]),
     "an empty file": ("", [f" the file is empty; {MINIMAL}"]),
     "only comments": ("# clients:\n", [f" the file is empty; {MINIMAL}"]),
@@ -291,7 +286,7 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
     ),
     "an alias of itself": (
         BASE + "routes: &routes [*routes]\n",
-        ['8:18: the alias "*routes" refers to what contains it'],
+        ['8:18: the alias "*routes" refers to a value that contains it'],
     ),
     "twenty thousand brackets": ("[" * 20_000, ["1:65: nested deeper than 64 levels"]),
     "a billion laughs": (
@@ -299,7 +294,7 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
         + "".join(
             f"{two}: &{two} [{', '.join([f'*{one}'] * 10)}]\n" for one, two in zip("abcdefg", "bcdefgh", strict=True)
         ),
-        ["6:4: more than 1000000 values, aliases expanded"],
+        ["6:4: more than 1000000 values after aliases are expanded"],
     ),
     # Addresses.
     "a port out of range": (
@@ -325,7 +320,7 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
     ),
     "one port for two": (
         BASE + 'listen: {admin: ":4355"}\n',
-        ["8: listen.admin: port 4355 is used by listen.http already; each needs a port of its own"],
+        ["8: listen.admin: port 4355 is already used by listen.http; each needs its own port"],
     ),
     "a backend's address without a port": (
         BASE + "  - name: owners\n    address: owners.svc\n    application_sets: [own]\n",
@@ -373,7 +368,7 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
     ),
     "a token as certificate": (
         http_tls("argocd.token", "hub.key"),
-        ['8: tls.http.certificate: "argocd.token": is not a PEM certificate'],
+        ['8: tls.http.certificate: "argocd.token": not a PEM certificate'],
     ),
     "a key as certificate": (
         http_tls("hub.key", "hub.key"),
@@ -385,7 +380,7 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
     ),
     "a broken certificate": (
         http_tls("broken.pem", "hub.key"),
-        ['8: tls.http.certificate: "broken.pem": is not a valid PEM certificate'],
+        ['8: tls.http.certificate: "broken.pem": not a valid PEM certificate'],
     ),
     "the key of another certificate": (
         http_tls("hub.pem", "other.key"),
@@ -441,8 +436,8 @@ WARNINGS: dict[str, tuple[str, list[str]]] = {
         BASE + ROUTE + "  - name: late\n    application_sets: [fb-1, 'fb-x*']\n    backends: [images]\n",
         [
             (
-                '12: warning: routes[1]: no request reaches route "late" by name: "previews" (routes[0], line 9) before it '
-                "takes every name; move it up, or narrow the earlier one"
+                '12: warning: routes[1]: no request reaches route "late" by name: all its names match earlier routes: '
+                '"previews" (routes[0], line 9); move it up, or narrow those'
             )
         ],
     ),
@@ -550,8 +545,8 @@ WARNINGS: dict[str, tuple[str, list[str]]] = {
         BASE + "routes: [{name: path, backends: [images], parameters: {env: prod}}]\n",
         [
             (
-                "8: warning: routes[0].parameters: have no effect without application_sets: the route is reached through "
-                "its path only"
+                "8: warning: routes[0].parameters: have no effect without application_sets: the route is reachable only "
+                "through its path"
             )
         ],
     ),
@@ -562,7 +557,7 @@ WARNINGS: dict[str, tuple[str, list[str]]] = {
     "a guard that cannot hold": (
         BASE + "guard: {max_drop: 100%, min_sets: 30000}\n",
         [
-            "8: warning: guard.max_drop: 100% is never exceeded, so the guard holds nothing; to disable it: mode: off",
+            "8: warning: guard.max_drop: 100% is never exceeded, so the guard holds nothing; to disable the guard, set mode: off",
             "8: warning: guard.min_sets: is more than limits.max_sets (20000), so the guard holds nothing",
         ],
     ),
@@ -570,8 +565,8 @@ WARNINGS: dict[str, tuple[str, list[str]]] = {
         BASE + "limits: {keepalive: 60s}\n",
         [
             (
-                "8: warning: limits.keepalive: 60s is not longer than the 90 s for which Argo CD keeps connections; its "
-                "requests then fail now and then"
+                "8: warning: limits.keepalive: 60s is not longer than the 90 s for which Argo CD keeps connections; some "
+                "of its requests will fail"
             )
         ],
     ),
@@ -683,7 +678,7 @@ def test_programs_get_severity_file_line_column_path_and_reason(folder: Path) ->
         ("error", file, 10, None, "a"),
         ("error", file, 11, 1, ""),
     ]
-    assert errors[2]["reason"] == 'duplicate key "a"; it is also in line 10'
+    assert errors[2]["reason"] == 'duplicate key "a"; it is also on line 10'
     assert (warning["severity"], warning["line"], warning["path"]) == ("warning", 8, "deadline")
     assert warning["reason"].startswith("60s is not shorter")
     assert json.loads(checked(folder, BASE, "--json").stdout) == []

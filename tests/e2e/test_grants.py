@@ -11,7 +11,7 @@ from tests.e2e.support.rig import free_port
 if TYPE_CHECKING:
     from tests.e2e.support.rig import Hub, Rig
 
-IGNORED = 'ignores the claim "x-*": its configuration does not grant that to backend "images"'
+IGNORED = 'ignores the claim "x-*": its configuration does not grant it to backend "images"'
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_hub_backend_metric_and_commands_name_the_claim(rig: Rig, hub: Hub) -> N
     head, line = listed.out.splitlines()
     assert head.split()[:5] == ["BACKEND", "STATE", "CLAIMS", "NOT", "GRANTED"]
     assert line.split()[:5] == ["images", "ready", "fb-*,", "x-*", "x-*"]
-    assert 'warning: backend "images" claims "x-*", which its grant excludes, so its names get a 404' in listed.err
+    assert 'warning: backend "images" claims "x-*", which its grant excludes; matching names get a 404' in listed.err
     explained = rig.command("explain", "x-1", *admin)
     assert (
         'backend "images" claims it, but its grant excludes the name: application_sets of this backend in hub.yaml has '

@@ -20,4 +20,4 @@ def test_an_sdk_of_another_version_beside_the_hub_is_an_error_that_says_what_to_
     done = rig.command("serve", "--dev", env={"PYTHONPATH": str(installed)})
     assert done.code == 1
     assert done.err.startswith("error: appset-hub-sdk 99.0 is installed in the environment of appset-hub ")
-    assert done.err.endswith("install appset-hub again, in an environment of its own\n")
+    assert done.err.endswith("reinstall appset-hub in its own environment\n")

@@ -72,7 +72,7 @@ def test_another_path_is_a_404_with_a_message(hub: Hub) -> None:
 def test_the_quick_start_answers_the_documented_lines_and_ctrl_c_ends_all(rig: Rig) -> None:
     with fixed_ports():
         everything = rig.start(COMMANDS / "appset-hub", "quickstart")
-        everything.says("Ctrl-C ends all of it.")
+        everything.says("Ctrl-C stops all of it.")
         assert "hub_started" in everything.lines[0]
         assert "WARNING" not in everything.output
         printed = everything.output.replace("\\\n    ", "")

@@ -34,7 +34,7 @@ class Started(Copy):
 
     def ready(self) -> Process:
         process = self.start()
-        process.says("Ctrl-C ends all of it.")
+        process.says("Ctrl-C stops all of it.")
         return process
 
 
@@ -69,7 +69,7 @@ def test_a_taken_port_is_named_with_its_setting_and_nothing_is_started(quickstar
         f"error: cannot listen on 127.0.0.1:{own}: port {own} is already in use "
         f"({SETTINGS[port]} in {quickstart.config})"
     )
-    assert last.startswith("error: nothing was started; stop what uses the port")
+    assert last.startswith("error: nothing was started; stop the program that uses the port")
 
 
 def test_every_taken_port_is_named_at_once(quickstart: Started) -> None:
@@ -124,7 +124,7 @@ def test_a_part_that_ends_while_it_starts_ends_all_and_is_named(
     process = quickstart.start()
     assert process.wait() == 1, process.output
     assert process.lines[-1].startswith(f'error: "{name}" ended while it started (exit code ')
-    assert "Ctrl-C ends all of it." not in process.output
+    assert "Ctrl-C stops all of it." not in process.output
     assert any(line.lstrip().startswith(f"{name} │ ") for line in process.lines), "its own lines say why"
     quickstart.leaves_nothing()
 

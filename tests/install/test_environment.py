@@ -129,7 +129,7 @@ def test_an_index_without_the_locked_version_is_named(place: Place) -> None:
 
 def test_an_index_that_wants_a_password_is_named(place: Place) -> None:
     place.index.status = 401
-    refuses(place.set_up(), "the package index wants a user name and a password")
+    refuses(place.set_up(), "the package index requires a user name and a password")
 
 
 def test_a_name_that_does_not_resolve_is_a_network_that_is_not_there(place: Place) -> None:

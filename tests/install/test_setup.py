@@ -68,7 +68,7 @@ def test_on_failure_the_last_line_before_makes_own_says_what_to_fix(checkout: Pa
         done = make_setup(checkout, index)
     assert done.code == 2
     *_, line, makes_own = done.err.splitlines()
-    assert line.startswith(".venv: the package index wants a user name and a password")
+    assert line.startswith(".venv: the package index requires a user name and a password")
     assert makes_own.startswith("make: *** ")
 
 

@@ -100,7 +100,9 @@ def yields(_question: Question) -> Iterator[dict[str, Any]]:
         pytest.param({"name": "a", "function": 1}, "function: int cannot be called", id="no function"),
         pytest.param({"name": "a", "max_in_flight": -1}, "max_in_flight", id="negative in flight"),
         pytest.param({"name": "a", "version": "x" * 129}, "version", id="a long version"),
-        pytest.param({"name": "a", "input_schema": {"x": b""}}, "input_schema: no JSON", id="a schema that is no JSON"),
+        pytest.param(
+            {"name": "a", "input_schema": {"x": b""}}, "input_schema: not JSON", id="a schema that is no JSON"
+        ),
         *(
             pytest.param(
                 {"name": "a", "input_schema": schema(levels)},
@@ -120,7 +122,7 @@ def test_a_backend_that_cannot_be_is_refused(settings: dict[str, Any], message: 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        pytest.param({}, "hub: needed", id="nowhere"),
+        pytest.param({}, "hub: required", id="nowhere"),
         pytest.param(
             {"hub": "localhost"},
             'hub: "localhost": the port is missing; expected host:port, for example appset-hub:4356; '
@@ -159,13 +161,13 @@ def test_a_backend_that_cannot_be_is_refused(settings: dict[str, Any], message: 
             {"hub": "hub:1", "token_file": 1}, "token_file: expected the path of a file, got int", id="a number"
         ),
         pytest.param({"hub": "hub:1", "ca_file": "nope.pem"}, 'ca_file: cannot read "nope.pem" in /', id="no CA"),
-        pytest.param({"hub": "hub:1", "address": "a:1"}, "address: means nothing without listen", id="address alone"),
-        pytest.param({"hub": "hub:1", "listen": ":1"}, "address: needed", id="registering nowhere"),
-        pytest.param({"listen": ":1", "address": "a:1"}, "hub: needed", id="registering with nobody"),
+        pytest.param({"hub": "hub:1", "address": "a:1"}, "address: has no effect without listen", id="address alone"),
+        pytest.param({"hub": "hub:1", "listen": ":1"}, "address: required", id="registering nowhere"),
+        pytest.param({"listen": ":1", "address": "a:1"}, "hub: required", id="registering with nobody"),
         pytest.param({"hub": "hub:1", "token_file": "/nowhere"}, 'token_file: cannot read "/nowhere"', id="no token"),
-        pytest.param({"hub": "hub:1", "cert_file": "a"}, "cert_file, key_file: one needs the other", id="half a pair"),
-        pytest.param({"hub": "hub:1", "cert_file": "a", "key_file": "b"}, "needs ca_file", id="TLS without trust"),
-        pytest.param({"hub": "hub:1", "client_ca_file": "a"}, "client_ca_file: needs listen", id="nobody dials"),
+        pytest.param({"hub": "hub:1", "cert_file": "a"}, "cert_file, key_file: set both or neither", id="half a pair"),
+        pytest.param({"hub": "hub:1", "cert_file": "a", "key_file": "b"}, "requires ca_file", id="TLS without trust"),
+        pytest.param({"hub": "hub:1", "client_ca_file": "a"}, "client_ca_file: requires listen", id="nobody dials"),
     ],
 )
 def test_a_connection_that_cannot_be_is_refused(settings: dict[str, Any], message: str) -> None:

@@ -283,9 +283,9 @@ async def test_a_claim_outside_the_grant_is_a_warning_with_what_to_ask_for() -> 
     async with hub.serving(), said_while(Connection(hub=hub.address, pace=QUICK)) as said:
         text = await said.first()
     assert text.endswith(
-        'ignores the claim "x-*": its configuration does not grant that to backend "images", so its names get '
+        'ignores the claim "x-*": its configuration does not grant it to backend "images"; matching names get '
         "a 404 unless a route serves them; "
-        'have it added to application_sets of backend "images" there, or remove it here'
+        'add the pattern to application_sets of backend "images" in hub.yaml, or remove it from the backend'
     )
 
 

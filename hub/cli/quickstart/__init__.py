@@ -35,7 +35,7 @@ The hub is ready. In another terminal:
   {hub} explain fb-matrix --config {config}
   curl http://localhost:{admin}/metrics
 
-Ctrl-C ends all of it.
+Ctrl-C stops all of it.
 """
 
 
@@ -44,8 +44,8 @@ Ctrl-C ends all of it.
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
     default=FILES / "hub.yaml",
-    help="A hub.yaml with a NAME.yaml for each of its backends, and a NAME.token for those without an address. "
-    "Default: the example that is installed with this command.",
+    help="A hub.yaml; its folder must have a NAME.yaml for each backend, and a NAME.token for each backend without an "
+    "address. Default: the example that is installed with this command.",
 )
 def quickstart(config: Path) -> None:
     """Run an example hub with two backends, until Ctrl-C."""
@@ -71,7 +71,7 @@ def _refuse(found: list[str], folder: Path) -> None:
     for line in found:
         click.echo(f"error: {line}", err=True)
     failed(
-        'nothing was started; stop what uses the port ("ss -ltnp" lists who listens), or use another one: copy '
+        'nothing was started; stop the program that uses the port ("ss -ltnp" shows it), or use another port: copy '
         f"{_shown(folder)}, edit hub.yaml there and run: {_command('appset-hub')} quickstart --config COPY/hub.yaml"
     )
 

@@ -13,15 +13,15 @@ class AppSetHubError(Exception):
 
     ```
     AppSetHubError
-    ├── InvalidSettings          how the backend was started is wrong
+    ├── InvalidSettings          the backend's settings are missing or wrong
     │   └── CannotServe          the same, from `serve`: a script that does not catch it ends with exit code 2
     └── QuestionFailed           a question has no answer
         ├── InvalidInput         its input is wrong: 400 at the hub, with the message and the path
         ├── NotReady             it cannot be answered yet: 503 at the hub, after one retry
         ├── DeadlinePassed       the hub stopped waiting for it
-        ├── QuestionCancelled    nobody wants to know any more
+        ├── QuestionCancelled    the caller no longer waits
         └── BackendFault         anything else: 502 at the hub
-            └── BrokenAnswer     what the function returned is no answer
+            └── BrokenAnswer     the function returned something that is not a valid answer
                 └── AnswerTooLarge
     ```
 
@@ -43,8 +43,8 @@ class InvalidSettings(AppSetHubError, ValueError):
 class CannotServe(InvalidSettings, SystemExit):
     """`serve` was called with settings that are missing or wrong.
 
-    It is also a `SystemExit`: in a script that does not catch it, a logged line and exit code 2 say more than a
-    traceback. Whoever wants to handle it catches `InvalidSettings`.
+    It is also a `SystemExit`, so a script that does not catch it ends with a logged line and exit code 2 instead of a
+    traceback. To handle it, catch `InvalidSettings`.
     """
 
     def __init__(self, *problems: str) -> None:
@@ -89,7 +89,7 @@ class DeadlinePassed(QuestionFailed):
 
 
 class QuestionCancelled(QuestionFailed):
-    """Nobody waits for the answer any more."""
+    """The caller no longer waits for the answer."""
 
     code = 1
 
@@ -101,7 +101,7 @@ class BackendFault(QuestionFailed):
 
 
 class BrokenAnswer(BackendFault):
-    """What the function returned is no answer; the message names the set and the key."""
+    """What the function returned is not a valid answer; the message names the set and the key."""
 
 
 class AnswerTooLarge(BrokenAnswer):

@@ -1,6 +1,6 @@
-"""The files that a backend is given: its token and its certificates, and what is wrong with them.
+"""A backend's files: its token and its certificates, and what is wrong with them.
 
-No message shows what a file holds.
+No message shows the content of a file.
 """
 
 from __future__ import annotations
@@ -52,7 +52,11 @@ def _token_problem(token: str) -> str:
         return f"it has {lines} lines"
     if any(character.isspace() for character in token):
         return "it has a space inside"
-    return "" if all("!" <= character <= "~" for character in token) else "it has characters that no header can carry"
+    return (
+        ""
+        if all("!" <= character <= "~" for character in token)
+        else "it has characters that HTTP headers cannot carry"
+    )
 
 
 def check_authorities(path: str | Path, key: str) -> None:

@@ -15,7 +15,7 @@ def function_problem(function: object) -> str:
     if inspect.isclass(function):
         return f"function: {name} is a class; pass an instance of it, or a function"
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        return f'function: {name} has a "yield"; return a list instead, for an answer is complete or an error'
+        return f'function: {name} has a "yield"; return the complete list instead'
     try:
         inspect.signature(function).bind(object())
     except TypeError as error:

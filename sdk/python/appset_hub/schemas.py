@@ -39,7 +39,7 @@ def encode_schema(schema: object) -> bytes:
     except RecursionError as error:
         raise InvalidSettings(_TOO_DEEP) from error
     except (TypeError, ValueError) as error:
-        raise InvalidSettings(f"{_KEY}: no JSON: {error}") from error
+        raise InvalidSettings(f"{_KEY}: not JSON: {error}") from error
     if is_deeper(schema):
         raise InvalidSettings(_TOO_DEEP)
     if len(encoded) > _LARGEST_BYTES:

@@ -32,7 +32,7 @@ _LONGEST_TEXT_BYTES = 128
 _MOST_IN_FLIGHT = 2**32 - 1
 
 DEFAULT_HUB = "localhost:4356"
-"""Where `serve` looks for a hub unless it is told: one on this machine."""
+"""Where `serve` connects by default: a hub on this machine."""
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """The largest answer where no hub said so: the hub's own default."""
@@ -47,7 +47,7 @@ class Backend:
     hub's configuration grants. Empty: the backend serves the routes that name it.
     `version`: your own, for operators. `instance`: unique for one process; made up when empty.
     `input_schema`: a JSON Schema (2020-12) of the input; the hub checks it before it asks.
-    `max_in_flight`: how many questions to have at once; 0 leaves that to the hub. A plain function has as many threads.
+    `max_in_flight`: how many questions to answer at once; 0: the hub decides. A plain function gets as many threads.
     """
 
     function: Function
@@ -75,7 +75,7 @@ class Backend:
 
 
 class Problems:
-    """Collects what is wrong, so that all of it is said at once."""
+    """Collects everything that is wrong, so that one error reports it all."""
 
     def __init__(self) -> None:
         self._found: list[str] = []
@@ -176,10 +176,10 @@ class Connection:
     the hub where it is; without, the hub's configuration has to.
 
     `token_file`: holds the token that the hub expects; read again at every connection.
-    `ca_file`: CA that signed the hub's certificate. It turns TLS to the hub on.
-    `cert_file`, `key_file`: this backend's certificate, for the hub (if TLS is on) and for those who dial it.
-    `client_ca_file`: when dialled, only callers with a certificate from here are let in.
-    `grace_s`: how long the questions in flight may still take when the backend leaves.
+    `ca_file`: CA that signed the hub's certificate. Setting it turns on TLS to the hub.
+    `cert_file`, `key_file`: this backend's certificate, presented to the hub (if TLS is on) and to those who dial it.
+    `client_ca_file`: when dialled, require client certificates signed by this CA.
+    `grace_s`: how long questions in flight may still take when the backend stops.
     """
 
     hub: str | None = None
@@ -196,7 +196,7 @@ class Connection:
     def __post_init__(self) -> None:
         problems = Problems()
         if self.hub is None and self.listen is None:
-            problems.add("hub: needed, unless listen says where the hub can dial this backend")
+            problems.add("hub: required, unless listen is set")
         problems.add(self._dialled_problem(), _seconds_problem(self.grace_s, "grace_s", zero=True))
         for key in ("hub", "listen", "address"):
             if getattr(self, key) is not None:
@@ -213,21 +213,21 @@ class Connection:
 
     def _dialled_problem(self) -> str:
         if self.listen is None and self.address is not None:
-            return "address: means nothing without listen; an attached backend needs none"
+            return "address: has no effect without listen; an attached backend needs no address"
         if self.listen is None:
             return ""
         if (self.hub is None) == (self.address is None):
             return ""
         missing = "address" if self.address is None else "hub"
-        return f"{missing}: needed to register with a hub; leave out both hub and address otherwise"
+        return f"{missing}: required to register with a hub; otherwise leave out both hub and address"
 
     def _tls_problem(self) -> str:
         if (self.cert_file is None) != (self.key_file is None):
-            return "cert_file, key_file: one needs the other"
+            return "cert_file, key_file: set both or neither"
         if self.cert_file is not None and self.listen is None and self.ca_file is None:
-            return "cert_file: needs ca_file, which turns TLS to the hub on"
+            return "cert_file: requires ca_file, which turns on TLS to the hub"
         if self.client_ca_file is not None and (self.listen is None or self.cert_file is None):
-            return "client_ca_file: needs listen and cert_file"
+            return "client_ca_file: requires listen and cert_file"
         return ""
 
     def _check_certificates(self, problems: Problems) -> None:

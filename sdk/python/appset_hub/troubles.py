@@ -1,4 +1,4 @@
-"""Why a backend is not connected to the hub, in words that say what to do, and how often that is said."""
+"""Why a backend is not connected to the hub and what to do about it, in words, and how often that is logged."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def say_ignored(patterns: tuple[str, ...], backend: str, target: str) -> None:
     """Log the claimed patterns that do not count at a hub; nothing when all of them may."""
     if patterns:
         _log.warning(
-            'the hub at %s ignores the claim %s: its configuration does not grant that to backend "%s", so its names '
+            'the hub at %s ignores the claim %s: its configuration does not grant it to backend "%s"; matching names '
             "get a 404 unless a route serves them; %s",
             target,
             ", ".join(f'"{pattern}"' for pattern in patterns),
             backend,
-            f'have it added to application_sets of backend "{backend}" there, or remove it here',
+            f'add the pattern to application_sets of backend "{backend}" in hub.yaml, or remove it from the backend',
         )
 
 
@@ -90,10 +90,10 @@ def _refusal(ending: Ending, connection: Connection, backend: str) -> str:
         case grpc.StatusCode.UNAUTHENTICATED | grpc.StatusCode.PERMISSION_DENIED:
             return (
                 f'the hub rejected this backend\'s {_credentials(connection)}: compare with backend "{backend}" in the '
-                f"hub's configuration; a corrected file is read at the next try; {said}"
+                f"hub's configuration; a corrected file is read at the next retry; {said}"
             )
         case grpc.StatusCode.INVALID_ARGUMENT:
-            return f"the hub rejected what this backend says of itself: correct its settings; {said}"
+            return f"the hub rejected this backend's registration: correct its settings; {said}"
         case grpc.StatusCode.UNIMPLEMENTED:
             return f"another gRPC service answered, not a hub: correct the port in hub ({HUB_PORT} by default)"
         case grpc.StatusCode.DEADLINE_EXCEEDED:
