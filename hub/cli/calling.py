@@ -21,6 +21,7 @@ from hub.cli.options import (
     wrong_use,
 )
 from hub.cli.printing import cell, print_json, print_table
+from hub.core.errors import TokenMissing
 from hub.core.question import GETPARAMS
 
 if TYPE_CHECKING:
@@ -116,6 +117,8 @@ def _sets(port: Port, path: str, body: dict[str, Any], token: str) -> list[dict[
         could_not_find_out(
             f"what answers at {port} is not a hub: status {reply.status}, {reply.kind or 'no content type'}"
         )
+    if said.error == TokenMissing.reason and not token:
+        return failed(f"{reply.status}: no token was sent; use --config FILE, or --token-file FILE")
     return failed(f"{reply.status}: {said.message}")
 
 

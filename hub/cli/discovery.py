@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -16,21 +17,25 @@ import click
 from click.core import ParameterSource
 
 from hub.cli.asking import Port, ask
-from hub.cli.options import WRONG_USE, config_option, json_option, wrong_use
+from hub.cli.options import LOCAL_CONFIG, WRONG_USE, config_option, json_option, wrong_use
+from hub.config.file import File
 from hub.config.mistakes import ConfigurationError
-from hub.config.read import read
+from hub.config.read import examined
 from hub.core.settings import Address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hub.config.file import File, TokenFile
+    from hub.config.file import TokenFile
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
-LOCAL_CONFIG = Path("hub.yaml")
+_NAMED_BY = {ParameterSource.COMMANDLINE: "--config {}", ParameterSource.ENVIRONMENT: "HUB_CONFIG={}"}
+
+# What no command needs of a configuration. An error in it must not keep an operator from a hub that runs.
+_UNUSED = frozenset(File.__struct_fields__) - {"listen", "tls", "admin", "clients"}
 
 _TIMEOUT_S = 10
 
@@ -48,20 +53,16 @@ class Configured:
         return token_in(self.folder / entry.file, f"{place} of {self.found}")
 
 
-def configuration(config_path: Path | None, url_option: str) -> Configured:
+def configuration(path: Path | None, url_option: str) -> Configured:
     """The configuration that ``--config`` or ``HUB_CONFIG`` names, or ``./hub.yaml``, or none.
 
     ``url_option`` is what would have named the hub without any, for messages.
     """
-    path = config_path
+    found = f"the default; there is no {url_option}, --config, HUB_CONFIG or ./{LOCAL_CONFIG}"
     if path is not None:
-        found = f"--config {path}" if _is_flag("config_path") else f"HUB_CONFIG={path}"
-    elif LOCAL_CONFIG.is_file():
-        path, found = LOCAL_CONFIG, f"./{LOCAL_CONFIG}"
-    else:
-        found = f"the default; there is no {url_option}, --config, HUB_CONFIG or ./{LOCAL_CONFIG}"
+        found = _NAMED_BY.get(_source("config_path"), "./{}").format(path)
     try:
-        written = read(path, os.environ, {})
+        written = _usable(path)
     except ConfigurationError as error:
         click.echo(str(error), err=True)
         click.echo(f"error: cannot use the configuration ({found}); correct it, or use {url_option} URL", err=True)
@@ -69,8 +70,25 @@ def configuration(config_path: Path | None, url_option: str) -> Configured:
     return Configured(written=written, folder=path.parent if path is not None else Path(), found=found)
 
 
+def _usable(path: Path | None) -> File:
+    """The configuration as far as a command needs it.
+
+    Raises:
+        ConfigurationError: it cannot be read, or what is needed of it is wrong.
+    """
+    written = examined(path, os.environ, {})
+    wrong = [one for one in written.findings.sorted_errors() if re.split(r"[.\[]", one.path)[0] not in _UNUSED]
+    if wrong:
+        raise ConfigurationError(wrong)
+    return written.file
+
+
+def _source(parameter: str) -> ParameterSource:
+    return click.get_current_context().get_parameter_source(parameter) or ParameterSource.DEFAULT
+
+
 def _is_flag(parameter: str) -> bool:
-    return click.get_current_context().get_parameter_source(parameter) is ParameterSource.COMMANDLINE
+    return _source(parameter) is ParameterSource.COMMANDLINE
 
 
 def url_of(listen: str, setting: str, *, tls: bool = False) -> str:

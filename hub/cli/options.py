@@ -26,10 +26,19 @@ NO = 1
 WRONG_USE = 2
 UNKNOWN = 3
 
+LOCAL_CONFIG = Path("hub.yaml")
+
+
+def _local_config() -> Path | None:
+    return LOCAL_CONFIG if LOCAL_CONFIG.is_file() else None
+
+
 config_option = click.option(
     "--config",
     "config_path",
     type=click.Path(path_type=Path, dir_okay=False),
+    default=_local_config,
+    show_default=f"./{LOCAL_CONFIG}, if it exists",
     envvar="HUB_CONFIG",
     show_envvar=True,
     help="The hub's configuration file, hub.yaml.",

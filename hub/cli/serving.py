@@ -30,6 +30,7 @@ def serve(config_path: Path | None, *, dev: bool, flags: dict[str, str]) -> None
     choose_engine()
     # Here, and not above: the other commands start in a third of the time without a hub in them.
     from hub import main as hub_main  # noqa: PLC0415
+    from hub.cli.ports import ports_of_hub, refusals  # noqa: PLC0415
     from hub.rpc.server import CannotListen  # noqa: PLC0415
     from hub.store.sqlite import CannotOpenStore  # noqa: PLC0415
 
@@ -37,6 +38,9 @@ def serve(config_path: Path | None, *, dev: bool, flags: dict[str, str]) -> None
     settings = settings_or_exit(source)
     if dev:
         click.secho(f"WARNING: {_DEV_WARNING}", fg="red", bold=True, err=True)
+    where = str(config_path) if config_path is not None else "the defaults"
+    if found := refusals(ports_of_hub(settings), where=where, flags=flags):
+        failed("\nerror: ".join(found))
     try:
         hub_main.run(source, settings)
     except (CannotListen, CannotOpenStore, StoreFailed) as error:

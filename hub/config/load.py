@@ -29,8 +29,6 @@ __all__ = ["Report", "Source", "check", "load", "seconds"]
 
 _A_MINIMAL_FILE = f"a minimal file is: {MINIMAL}"
 
-DEV_LISTEN = {"listen.http": "127.0.0.1:4355", "listen.grpc": "127.0.0.1:4356", "listen.admin": "127.0.0.1:4357"}
-
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """Where a configuration comes from. ``flags`` goes from a setting's path to its value."""
@@ -73,10 +71,7 @@ def check(source: Source, environment: Mapping[str, str] = os.environ, *, offlin
 
 
 def _report(source: Source, environment: Mapping[str, str], *, offline: bool, check_store: bool = False) -> Report:
-    flags = dict(source.flags)
-    if source.dev and source.path is None:
-        flags = {**DEV_LISTEN, "store": "memory:", **flags}
-    written = examined(source.path, environment, flags)
+    written = examined(source.path, environment, source.flags)
     folder = source.path.parent if source.path is not None else Path()
     settings = Resolver(written, Files(folder, offline=offline), dev=source.dev).settings(source.path, folder)
     findings = written.findings

@@ -46,13 +46,11 @@ class Resolver:
         if path is not None:
             self._files.watched.append(str(path))
         listen = addresses.listen(written.listen, self._findings)
-        if self._dev:
-            self._check_loopback(listen)
         return core.Settings(
-            listen=listen,
+            listen=self._on_loopback(listen) if self._dev else listen,
             http_tls=self._credentials.server_tls(("tls", "http"), written.tls.http),
             grpc_tls=self._credentials.server_tls(("tls", "grpc"), written.tls.grpc),
-            store=self._store(folder),
+            store=self._store(folder, forget=self._dev and path is None),
             clients=self._clients(),
             backends=self._backends(),
             routes=self._routes(),
@@ -72,12 +70,21 @@ class Resolver:
     def _wrong(self, at: At, reason: str) -> None:
         self._findings.wrong(at, reason)
 
-    def _check_loopback(self, listen: core.Listen) -> None:
-        for name in ("http", "grpc", "admin"):
-            if not getattr(listen, name).loopback:
-                self._wrong(("listen", name), 'with --dev the hub listens on loopback only, such as "127.0.0.1:4355"')
+    def _on_loopback(self, listen: core.Listen) -> core.Listen:
+        """For --dev: an address that is written must be on loopback, and one that is not is there by default."""
+        return core.Listen(**{name: self._loopback(name, getattr(listen, name)) for name in ("http", "grpc", "admin")})
 
-    def _store(self, folder: Path) -> str:
+    def _loopback(self, name: str, address: core.Address) -> core.Address:
+        if address.loopback:
+            return address
+        here = core.Address("127.0.0.1", address.port)
+        if self._findings.places.written(("listen", name)):
+            self._wrong(("listen", name), f'with --dev the hub listens on loopback only, such as "{here}"')
+        return here
+
+    def _store(self, folder: Path, *, forget: bool) -> str:
+        if forget and not self._findings.places.written(("store",)):
+            return addresses.MEMORY
         store = self._written.store
         fault = addresses.store_fault(store)
         if fault is not None:

@@ -127,6 +127,19 @@ def test_a_configuration_that_cannot_be_used_is_named_with_how_it_was_found(
     assert f"cannot use the configuration (HUB_CONFIG=broken.yaml); correct it, or use {option} URL" in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [["held"], ["accept", "5ee72c51"], ["call", "fb-1"]], ids=lambda words: words[0])
+def test_an_error_that_does_not_concern_a_command_keeps_nobody_from_a_hub_that_runs(
+    folder: Path, arguments: list[str]
+) -> None:
+    (folder / "token").write_text("token\n")
+    token = {"tokens": [{"file": "token"}]}
+    wrong: dict[str, Any] = {"deadline": 25, "routes": [{"name": "previews"}]}
+    configure(folder, "hub.yaml", clients=[{"name": "argocd", **token}], admin=9, **wrong)
+    (folder / "admin").write_text("admin-token\n")
+    done = run(*arguments)
+    assert "cannot reach the hub at http://127.0.0.1:9 (./hub.yaml): " in done.stderr, done.output
+
+
 def test_a_change_needs_no_file_of_the_configuration_but_the_admin_token(folder: Path) -> None:
     (folder / "admin").write_text("admin-token\n")
     with Peer(ACCEPTED) as peer:

@@ -432,6 +432,10 @@ def test_for_development_nothing_has_to_be_written() -> None:
 def test_development_is_for_loopback_only(folder: Path) -> None:
     found = mistakes(folder, "listen: {http: ':4355', grpc: '127.0.0.1:4356', admin: 'localhost:4357'}", dev=True)
     assert found == ['hub.yaml:1: listen.http: with --dev the hub listens on loopback only, such as "127.0.0.1:4355"']
+    unwritten = loaded(folder, CLIENT, dev=True).listen
+    assert [str(address) for address in (unwritten.http, unwritten.grpc, unwritten.admin)] == [
+        f"127.0.0.1:{port}" for port in (4355, 4356, 4357)
+    ]
 
 
 @pytest.mark.parametrize(

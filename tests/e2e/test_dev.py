@@ -33,3 +33,16 @@ def test_dev_refuses_other_addresses(rig: Rig, port: str) -> None:
     assert done.code == 2, done
     [line] = [line for line in done.err.splitlines() if "WARNING" not in line]
     assert f"--{port}: with --dev the hub listens on loopback only" in line
+
+
+def test_dev_takes_addresses_that_the_file_does_not_have_on_loopback(rig: Rig) -> None:
+    rig.token("argocd")
+    (rig.folder / "small.yaml").write_text("clients: [{name: argocd, tokens: [{file: tokens/argocd}]}]\n")
+    done = rig.command("config", "show", "--config", "small.yaml", "--json")
+    assert done.json["listen"]["http"] == ":4355"
+    taken = rig.dev_hub(*ANY_PORT)
+    ports = ("--http", f"127.0.0.1:{taken.http}", *ANY_PORT[2:])
+    done = rig.command("serve", "--dev", "--config", "small.yaml", *ports)
+    assert done.code == 1, done
+    assert f"cannot listen on 127.0.0.1:{taken.http}: port {taken.http} is already in use (--http)" in done.err
+    assert "loopback only" not in done.err

@@ -50,14 +50,14 @@ Ctrl-C stops all of it.
 def quickstart(config: Path) -> None:
     """Run an example hub with two backends, until Ctrl-C."""
     # Here, and not above: the other commands do not wait for subprocess and its kind to load.
+    from hub.cli.ports import ports_of_backends, ports_of_hub, refusals  # noqa: PLC0415
     from hub.cli.quickstart.parts import Broken, Parts  # noqa: PLC0415
-    from hub.cli.quickstart.ports import ports_of, refusals  # noqa: PLC0415
 
     settings = settings_or_exit(Source(path=config))
-    ports = ports_of(settings)
+    ports = [*ports_of_hub(settings), *ports_of_backends(settings)]
     if unset := [port.setting for port in ports if port.address.port == 0]:
         wrong_use(f"{unset[0]} in {_shown(config)}: the quick start needs a port other than 0")
-    if found := refusals(ports, where=_shown(config)):
+    if found := refusals(ports, where=_shown(config), as_localhost=True):
         _refuse(found, config.parent)
     with Parts() as parts:
         try:
@@ -120,6 +120,7 @@ def _command(name: str) -> str:
 
 
 def _shown(path: Path) -> str:
-    """A path as someone in this folder would type it."""
+    """A path that works in another terminal: whole, but in a checkout, where its README's commands are relative too."""
     whole, here = path.absolute(), Path.cwd()
-    return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)
+    in_checkout = Path(sys.executable).parent.absolute() == here / ".venv" / "bin"
+    return str(whole.relative_to(here) if in_checkout and whole.is_relative_to(here) else whole)

@@ -1,4 +1,4 @@
-"""The ports that a quick start needs, the setting behind each, and whether they are free."""
+"""Ports to listen on, the setting behind each, and whether they are free."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 from hub.core.settings import Address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from hub.core.settings import Settings
 
@@ -24,32 +24,44 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
     setting: str
 
 
-def ports_of(settings: Settings) -> list[Port]:
-    """The three ports of the hub, and one for each backend that it dials."""
+def ports_of_hub(settings: Settings) -> list[Port]:
+    """The three ports of the hub."""
     listen = settings.listen
-    ports = [Port(address=getattr(listen, name), setting=f"listen.{name}") for name in ("http", "grpc", "admin")]
+    return [Port(address=getattr(listen, name), setting=f"listen.{name}") for name in ("http", "grpc", "admin")]
+
+
+def ports_of_backends(settings: Settings) -> Iterator[Port]:
+    """One for each backend that the hub dials."""
     for index, backend in enumerate(settings.backends):
         host, _, port = backend.grant.configured_address.rpartition(":")
         if port.isdecimal():
-            ports.append(Port(address=Address(host.strip("[]"), int(port)), setting=f"backends[{index}].address"))
-    return ports
+            yield Port(address=Address(host.strip("[]"), int(port)), setting=f"backends[{index}].address")
 
 
-def refusals(ports: Sequence[Port], *, where: str) -> list[str]:
-    """What stands in the way of listening, a line for each port; ``where`` names the configuration."""
+def refusals(ports: Iterable[Port], *, where: str, flags: Iterable[str] = (), as_localhost: bool = False) -> list[str]:
+    """What stands in the way of listening, a line for each port.
+
+    Args:
+        ports: to listen on.
+        where: the configuration, for messages.
+        flags: settings that a flag overrides.
+        as_localhost: also look at what else a client of "localhost" would reach.
+    """
     return [
-        f"cannot listen on {address}: {reason} ({_origin(port.setting, where)})"
+        f"cannot listen on {address}: {reason} ({_origin(port.setting, where, flags)})"
         for port in ports
-        for address, reason in _obstacles(port.address)
+        for address, reason in _obstacles(port.address, as_localhost=as_localhost)
     ]
 
 
-def _origin(setting: str, where: str) -> str:
+def _origin(setting: str, where: str, flags: Iterable[str]) -> str:
+    if setting in flags:
+        return f"--{setting.removeprefix('listen.')}"
     variable = "HUB_" + setting.replace(".", "_").upper()
     return f"the variable {variable}" if variable in os.environ else f"{setting} in {where}"
 
 
-def _obstacles(address: Address) -> Iterator[tuple[Address, str]]:
+def _obstacles(address: Address, *, as_localhost: bool) -> Iterator[tuple[Address, str]]:
     try:
         _bind(address)
     except OSError as error:
@@ -57,7 +69,7 @@ def _obstacles(address: Address) -> Iterator[tuple[Address, str]]:
         yield address, f"port {address.port} is already in use" if taken else error.strerror or str(error)
         return
     # The hub listens on 127.0.0.1. A program that listens on ::1 is what "curl http://localhost" would reach instead.
-    if address.host == "127.0.0.1":
+    if as_localhost and address.host == "127.0.0.1":
         try:
             _bind(Address("::1", address.port))
         except OSError as error:
