@@ -6,7 +6,6 @@ Decoders and walks recurse, and how deep they get depends on the interpreter: 3.
 
 from __future__ import annotations
 
-import re
 from itertools import accumulate
 
 import msgspec
@@ -17,9 +16,8 @@ MAX_LEVELS = 200
 # As signed bytes: one level down, one level up. Quotes stay, for brackets in texts open nothing.
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _OTHERS = bytes(set(range(256)) - set(b'[{]}"'))
-_TEXT = re.compile(rb'"[^"]*"?')  # The last may be cut off: what is not JSON has a depth too.
 
-_CHUNK = 64 * 1024  # At a time, so that a flood of brackets is left at the first that is too deep.
+_CHUNK = 64 * 1024  # At a time: bounds the memory, and a flood of brackets is left at the first that is too deep.
 
 
 class NestedTooDeeply(msgspec.DecodeError):
@@ -44,12 +42,14 @@ def is_deeper(text: bytes, levels: int) -> bool:
         text = text.replace(rb"\\", b"").replace(rb"\"", b"")
     # Most texts hold no bracket. Two quotes side by side go without changing what is inside a text.
     steps = text.translate(_STEPS, _OTHERS).replace(b'""', b"")
-    if b'"' in steps:
-        steps = _TEXT.sub(b"", steps)
-    ahead = memoryview(steps).cast("b")
-    level = 0
-    for start in range(0, len(ahead), _CHUNK):
-        reached = list(accumulate(ahead[start : start + _CHUNK], initial=level))
+    level, in_text = 0, 0
+    for start in range(0, len(steps), _CHUNK):
+        # Quotes take turns in opening and closing a text, so every second part is one. The last may be cut off: what is
+        # not JSON has a depth too.
+        parts = steps[start : start + _CHUNK].split(b'"')
+        outside = b"".join(parts[in_text::2])
+        in_text ^= (len(parts) - 1) & 1
+        reached = list(accumulate(memoryview(outside).cast("b"), initial=level))
         if max(reached) > levels:
             return True
         level = reached[-1]

@@ -45,10 +45,13 @@ def levels_of(text: str) -> int:
         (b"[" * 100_000, 100_000),
         (b"[]," * 100_000 + b"[[]]", 2),
         (b"[" + b"[]," * 100_000 + b"[[]]]", 3),
+        (b"[" + b'"[",' * 100_000 + b"[]]", 2),
+        (b"[[" + b'"[",' * 100_000 + b'"]"],[]]', 2),
     ],
     ids=[
         "nothing", "brackets in a text", "a list", "objects", "cut off in a text", "an escaped quote",
         "an escaped backslash", "one bracket in each text", "a flood", "many lists", "a list of many lists",
+        "many texts", "many texts, one further on",
     ],
 )  # fmt: skip
 def test_levels_are_lists_and_objects_inside_each_other(text: bytes, levels: int) -> None:
