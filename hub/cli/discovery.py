@@ -18,6 +18,7 @@ from click.core import ParameterSource
 
 from hub.cli.asking import Port, ask
 from hub.cli.options import LOCAL_CONFIG, WRONG_USE, config_option, json_option, wrong_use
+from hub.cli.printing import say
 from hub.config.file import File
 from hub.config.mistakes import ConfigurationError
 from hub.config.read import examined
@@ -65,7 +66,7 @@ def configuration(path: Path | None, url_option: str) -> Configured:
         written = _usable(path)
     except ConfigurationError as error:
         click.echo(str(error), err=True)
-        click.echo(f"error: cannot use the configuration ({found}); correct it, or use {url_option} URL", err=True)
+        say(f"error: cannot use the configuration ({found}); correct it, or use {url_option} URL", err=True)
         raise SystemExit(WRONG_USE) from error
     return Configured(written=written, folder=path.parent if path is not None else Path(), found=found)
 
