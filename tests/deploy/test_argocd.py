@@ -361,8 +361,12 @@ def test_argo_cd_waits_longer_than_the_slowest_route(tmp_path: Path) -> None:
         pytest.param({"clients": 1}, ("--show-token",), 'cannot read "nowhere": No such file', id="no token"),
         pytest.param({"client": 1}, (), 'client: unknown key; did you mean "clients"?', id="wrong file"),
         pytest.param({"clients": 1}, ("--secret", "a:b"), '"a:b" cannot be the name of a Secret', id="no such name"),
-        pytest.param({"clients": 1}, ("--base-url", "hub:4355"), '"hub:4355" is not a usable URL; expected', id="no URL"),
-        pytest.param({"clients": 1}, ("--base-url", "http://[::1"), '"http://[::1" is not a usable URL', id="broken URL"),
+        pytest.param(
+            {"clients": 1}, ("--base-url", "hub:4355"), '"hub:4355" is not a usable URL; expected', id="no URL"
+        ),
+        pytest.param(
+            {"clients": 1}, ("--base-url", "http://[::1"), '"http://[::1" is not a usable URL', id="broken URL"
+        ),
         pytest.param({"clients": 1}, ("--base-url", "http://hub.local.:4355"), "remove the dot", id="a dot at the end"),
         pytest.param(
             {"clients": 1},
