@@ -38,7 +38,9 @@ next one. A command reads no secret but the one token that it sends, so the hub'
 machine. Commands ignore proxy settings such as `http_proxy` and do not follow redirects.
 
 Reading needs no token. `accept`, `reject` and `backends forget` send the admin token in the file that
-`--admin-token-file` or `HUB_ADMIN_TOKEN_FILE` names, otherwise the first of `admin.tokens` in the configuration.
+`--admin-token-file` or `HUB_ADMIN_TOKEN_FILE` names, otherwise the first of `admin.tokens` in the configuration. With
+`--config FILE`, only that file or `--admin-token-file` names the token: the variable may hold another hub's. It counts
+for `HUB_CONFIG`, `./hub.yaml` and `--admin`.
 
 ## Exit codes
 

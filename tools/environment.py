@@ -18,7 +18,22 @@ from tempfile import gettempdir
 from typing import TextIO
 
 IDENTITY = "import sys; print(sys.prefix, *sys.version_info[:2])"
-PIN = re.compile(r"^[A-Za-z0-9._-]+==", re.MULTILINE)
+PIN = re.compile(r"^[A-Za-z0-9._-]+==[^\s;\\]+", re.MULTILINE)
+
+# Prints which of its arguments, name==version, are not installed in the environment that runs it.
+MISSING = """
+import importlib.metadata, sys
+from pip._vendor.packaging.utils import canonicalize_name, canonicalize_version
+found = {(canonicalize_name(one.metadata["Name"]), canonicalize_version(one.version))
+         for one in importlib.metadata.distributions()}
+for pin in sys.argv[1:]:
+    name, _, version = pin.partition("==")
+    if (canonicalize_name(name), canonicalize_version(version)) not in found:
+        print(pin)
+"""
+
+# With these, pip succeeds and installs elsewhere, or nothing.
+ELSEWHERE = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_DRY_RUN", "PIP_PYTHON")
 COLLECTING = re.compile(r"^Collecting ([A-Za-z0-9._-]+)")
 PROGRESS_S = 5.0
 KEPT_LINES = 12
@@ -158,6 +173,7 @@ class Environment:
             self._pip("install", "--no-deps", "--no-build-isolation", *options)
         self.say("checking that the packages fit together")
         self._pip("check")
+        self._check_lock()
         self.stamp.write_text(self._description())
         self.say(f"complete, {time.monotonic() - began_s:.0f} s")
 
@@ -185,6 +201,20 @@ class Environment:
         options = ("--no-deps", "--require-hashes", "--only-binary=:all:")
         self._pip("install", *options, "--requirement", self.lock, count=count)
 
+    def _check_lock(self) -> None:
+        """Find what pip says it has installed, but is not there: pip's configuration can send it elsewhere."""
+        pins = PIN.findall(self.lock.read_text(encoding="utf-8"))
+        done = subprocess.run([self.python, "-Ic", MISSING, *pins], capture_output=True, text=True, check=False)
+        missing = done.stdout.split()
+        if done.returncode != 0:
+            sys.stderr.write(done.stderr)
+            raise Failed("cannot tell which packages it has; the reason is above")
+        if missing:
+            raise Failed(
+                f"{len(missing)} of the {len(pins)} packages in {self.lock} are not in it, such as {missing[0]}; "
+                f"remove target, prefix, root and dry-run from pip's configuration: {self.python} -m pip config list"
+            )
+
     def _pip(self, command: str, *arguments: object, count: int = 0) -> None:
         quiet = ("--disable-pip-version-check", "--no-input")
         self._run([self.python, "-Ium", "pip", command, *quiet, *arguments], count)
@@ -192,7 +222,8 @@ class Environment:
     def _run(self, command: Sequence[object], count: int = 0) -> None:
         """Run a command to its end; its output is shown only if it fails, with the line that says what to fix."""
         # PIP_USER, or "user = true" in pip's configuration, makes pip refuse every virtual environment.
-        environment = {**os.environ, "PIP_USER": "0", "PIP_PROGRESS_BAR": "off", "PYTHONUNBUFFERED": "1"}
+        kept = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+        environment = {**kept, "PIP_USER": "0", "PIP_PROGRESS_BAR": "off", "PYTHONUNBUFFERED": "1"}
         with subprocess.Popen(
             [str(part) for part in command],
             env=environment,

@@ -24,8 +24,17 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 
-# A module of one of these names would hide another one.
-_TAKEN = {*keyword.kwlist, *sys.stdlib_module_names, "appset_hub", "pytest", "tests"}
+# A module of one of these names would hide another one: Python's, or one of the packages that the template locks.
+_TAKEN = {
+    *keyword.kwlist,
+    *sys.stdlib_module_names,
+    *("appset_hub", "google", "grpc", "typing_extensions"),
+    *("_pytest", "iniconfig", "packaging", "pip", "pluggy", "py", "pygments", "pytest", "setuptools", "tests"),
+}
+
+# pip would take a project of one of these names for the package that the backend needs, and replace it.
+_OWN = {"appset-hub", "appset-hub-sdk"}
+_PIN = re.compile(r"^([A-Za-z0-9._-]+)==", re.MULTILINE)
 
 _VENDOR = "vendor"
 
@@ -50,17 +59,26 @@ def new(name: str, folder: Path | None) -> None:
     module = name.replace("-", "_")
     if module in _TAKEN:
         raise click.UsageError(f'"{name}" would hide the Python module "{module}"; choose another name')
+    template = files(__name__) / "template"
+    if name in _OWN | _locked(template):
+        raise click.UsageError(f'"{name}" is the name of a package that the backend needs; choose another name')
     place = folder if folder is not None else Path(name)
     if place.exists() and any(place.iterdir()):
         raise click.UsageError(f'"{place}" is not empty; nothing was written')
     wheel = sdk_wheel()
     words = {"name": name, "module": module, "sdk": wheel.requirements(_VENDOR)}
-    for path, text in _texts(files(__name__) / "template", Path()):
+    for path, text in _texts(template, Path()):
         target = place / _HIDDEN.get(str(path), str(path).replace("module", module))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(Template(text).substitute(words), encoding="utf-8")
     wheel.write(place / _VENDOR)
     click.echo(f"{place}: a new backend; {place / 'README.md'} says how to run, test and package it")
+
+
+def _locked(template: Traversable) -> set[str]:
+    """The packages that a new backend installs, to run and for its tests."""
+    texts = (file.read_text(encoding="utf-8") for file in (template / "requirements").iterdir())
+    return {found.lower().replace("_", "-").replace(".", "-") for text in texts for found in _PIN.findall(text)}
 
 
 def _texts(folder: Traversable, path: Path) -> Iterator[tuple[Path, str]]:

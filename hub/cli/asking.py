@@ -10,14 +10,15 @@ import socket
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
-from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
 from hub.cli.options import could_not_find_out, decoded, failed, wrong_use
+from hub.cli.urls import hub_url
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from urllib.parse import SplitResult
 
 T = TypeVar("T")
 
@@ -93,14 +94,9 @@ def send(port: Port, method: str, path: str, *, body: Any = None, token: str = "
 
 def _parse(url: str) -> SplitResult:
     try:
-        where = urlsplit(url)
-        # Reading the port checks it.
-        fits = where.scheme in ("http", "https") and where.hostname and where.port != 0
-    except ValueError:
-        fits = False
-    if not fits or where.query or where.fragment or where.username is not None:
-        wrong_use(f'"{url}" is not a usable URL; expected one such as http://127.0.0.1:4357')
-    return where
+        return hub_url(url, "http://127.0.0.1:4357")
+    except ValueError as error:
+        wrong_use(str(error))
 
 
 def _connection(where: SplitResult, port: Port) -> http.client.HTTPConnection:

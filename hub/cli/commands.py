@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from hub.cli.options import UNKNOWN
+from hub.cli.printing import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,7 @@ class Commands(click.Group):
         except BrokenPipeError:
             raise SystemExit(OUTPUT_CLOSED) from None
         except OSError as error:
-            click.echo(f"error: {error.strerror or error}", err=True)
+            say(f"error: {error.strerror or error}", err=True)
             raise SystemExit(UNKNOWN) from error
         except (click.exceptions.Exit, click.exceptions.Abort, click.ClickException):
             raise

@@ -10,9 +10,10 @@ from __future__ import annotations
 import base64
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
+
+from hub.cli.urls import hub_url
 
 DEFAULT_BASE_URL = "http://appset-hub.appset-hub.svc.cluster.local:4355"
 OWN_SECRET = "appset-hub-plugin"  # noqa: S105 - the name of a Secret.
@@ -108,12 +109,9 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 
 def _check_url(text: str) -> None:
     try:
-        url = urlsplit(text)
-        host = url.hostname or ""
-    except ValueError:
-        url, host = urlsplit(""), ""
-    if url.scheme not in ("http", "https") or not host:
-        raise ValueError(f'--base-url: "{text}" is not a URL such as {DEFAULT_BASE_URL}')
+        host = hub_url(text, DEFAULT_BASE_URL).hostname or ""
+    except ValueError as error:
+        raise ValueError(f"--base-url: {error}") from error
     if host.endswith("."):
         raise ValueError(
             f'--base-url: the host "{host}" ends with a dot, so NO_PROXY and service meshes do not match it, and the '

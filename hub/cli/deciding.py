@@ -13,7 +13,7 @@ import click
 from hub.cli.discovery import operator_options
 from hub.cli.login import by_option
 from hub.cli.options import NO
-from hub.cli.printing import pairs, print_json, print_table, some
+from hub.cli.printing import pairs, print_json, print_table, say, some
 from hub.core.guard import AuditEntry, HeldAnswer, History
 
 if TYPE_CHECKING:
@@ -77,9 +77,13 @@ def accept(held_id: str, *, by: str, hub: Operator, as_json: bool) -> None:
         print_json(found)
         return
     name = found.subject.application_set_name
-    click.echo(f'accepted: this answer, with {found.sets} sets, passes once, at the next request for "{name}"')
-    click.echo(_difference(found))
-    click.echo("Argo CD retries within three minutes." + _how_to_refresh(found))
+    say(f'accepted: this answer, with {found.sets} sets, passes once, at the next request for "{name}"')
+    say(_difference(found))
+    command = _how_to_refresh(found)
+    how = " To make it retry now (-n is the namespace of the ApplicationSet), run:" if command else ""
+    say(f"Argo CD retries within three minutes.{how}")
+    if command:
+        say(command)
 
 
 def _difference(found: HeldAnswer) -> str:
@@ -92,7 +96,7 @@ def _difference(found: HeldAnswer) -> str:
 
 
 def _how_to_refresh(found: HeldAnswer) -> str:
-    """The command that makes Argo CD call at once.
+    """The command that makes Argo CD call at once; empty for a name that Kubernetes does not allow.
 
     It reacts to a new value. Until a reconcile succeeds it keeps the annotation, so that an equal value is no change.
     """
@@ -101,7 +105,6 @@ def _how_to_refresh(found: HeldAnswer) -> str:
     if not _OBJECT_NAME.fullmatch(name) or not _OBJECT_NAME.fullmatch(namespace):
         return ""
     return (
-        " To make it retry now (-n is the namespace of the ApplicationSet), run:\n"
         f"kubectl annotate applicationset {name} -n {namespace} "
         f'argocd.argoproj.io/application-set-refresh="{found.id}-{int(time.time())}" --overwrite'
     )
@@ -117,7 +120,7 @@ def reject(held_id: str, *, by: str, hub: Operator, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        click.echo("rejected: this answer stays held")
+        say("rejected: this answer stays held")
 
 
 @click.command()

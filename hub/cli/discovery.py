@@ -18,6 +18,7 @@ from click.core import ParameterSource
 
 from hub.cli.asking import Port, ask
 from hub.cli.options import LOCAL_CONFIG, WRONG_USE, config_option, json_option, wrong_use
+from hub.cli.printing import say
 from hub.config.file import File
 from hub.config.mistakes import ConfigurationError
 from hub.config.read import examined
@@ -65,7 +66,7 @@ def configuration(path: Path | None, url_option: str) -> Configured:
         written = _usable(path)
     except ConfigurationError as error:
         click.echo(str(error), err=True)
-        click.echo(f"error: cannot use the configuration ({found}); correct it, or use {url_option} URL", err=True)
+        say(f"error: cannot use the configuration ({found}); correct it, or use {url_option} URL", err=True)
         raise SystemExit(WRONG_USE) from error
     return Configured(written=written, folder=path.parent if path is not None else Path(), found=found)
 
@@ -155,7 +156,8 @@ def operator_options(command: Callable[P, R]) -> Callable[..., R]:
             type=click.Path(path_type=Path),
             envvar="HUB_ADMIN_TOKEN_FILE",
             show_envvar=True,
-            help="File with the admin token; default: the first of admin.tokens in the configuration.",
+            help="File with the admin token; default: the first of admin.tokens in the configuration. "
+            "With --config, the variable is ignored.",
         ),
         config_option,
         click.option(
@@ -189,8 +191,10 @@ def _admin_port(
     config_path: Path | None, admin_url: str, token_file: Path | None, timeout_s: float
 ) -> tuple[Port, Callable[[], str]]:
     """The port, and how to get its token if it comes to that."""
+    # A flag is closer than the environment, and the environment's token may be another hub's.
+    if _is_flag("config_path") and not (_is_flag("admin_url") or _is_flag("admin_token_file")):
+        token_file = None
     given = token_in(token_file, _named(token_file)) if token_file is not None else ""
-    # A flag is closer than the environment.
     if admin_url and (_is_flag("admin_url") or not _is_flag("config_path")):
         found = "--admin" if _is_flag("admin_url") else "HUB_ADMIN"
         return Port(url=admin_url.rstrip("/"), found=found, timeout_s=timeout_s), lambda: given

@@ -15,6 +15,7 @@ import yaml
 from hub.cli.connection import ARGO_CD_SECRET, DEFAULT_BASE_URL, OWN_SECRET, Connection
 from hub.cli.example import application_set, chosen_route, placeholders
 from hub.cli.options import WRONG_USE, config_option, parameters_option, parse_parameters, wrong_use
+from hub.cli.printing import say
 from hub.config.file import Client, File, Route
 from hub.config.load import seconds
 from hub.config.mistakes import ConfigurationError
@@ -94,8 +95,8 @@ def manifests(  # noqa: PLR0913 - each is an option of the command.
             "command instead"
         )
     if show_token:
-        _print("", connection.own_secret(_token(chosen)))
-        _print("", connection.config_map())
+        _print([], connection.own_secret(_token(chosen)))
+        _print([], connection.config_map())
     else:
         _print(_how_to_set_the_token(connection, chosen), connection.config_map())
     route = chosen_route(chosen.written, chosen.client, chosen.route)
@@ -118,7 +119,7 @@ def print_secret(*, config_path: Path | None, client_name: str | None, namespace
     connection = _connection(chosen, client_name, namespace, secret, DEFAULT_BASE_URL)
     token = _token(chosen)
     if connection.owns_secret:
-        _print("", connection.own_secret(token))
+        _print([], connection.own_secret(token))
     else:
         click.echo(json.dumps(connection.patch(token)))
 
@@ -183,37 +184,41 @@ def _token(chosen: _Configuration) -> str:
     return token
 
 
-def _how_to_set_the_token(connection: Connection, chosen: _Configuration) -> str:
+def _how_to_set_the_token(connection: Connection, chosen: _Configuration) -> list[str]:
     command = ["appset-hub", "argocd", "secret"]
     command += ["--config", str(chosen.path)] if chosen.path is not None else []
     command += ["--client", connection.client] if connection.client else []
     where = ["--namespace", connection.namespace]
     name = connection.secret_name
     if connection.owns_secret:
-        return (
-            f'# The Secret "{name}" is not printed, because it holds the token. Create it first, on a machine\n'
-            f"# that has {chosen.token_file}:\n"
-            f"#   {shlex.join([*command, *where])} | kubectl apply --filename -\n"
-        )
+        return [
+            f'The Secret "{name}" is not printed, because it holds the token. Create it first, on a machine',
+            f"that has {chosen.token_file}:",
+            f"  {shlex.join([*command, *where])} | kubectl apply --filename -",
+        ]
     patch = ["kubectl", *where, "patch", "secret", name, "--type", "merge", "--patch-file", "/dev/stdin"]
     label = ["kubectl", *where, "label", "secret", name, "app.kubernetes.io/part-of=argocd"]
-    return (
-        f'# The token goes into the Secret "{name}", which the hub does not own. Set its key first, on a machine that\n'
-        f"# has {chosen.token_file}; all other keys stay unchanged:\n"
-        f"#   {shlex.join([*command, '--secret', name])} |\n"
-        f"#   {shlex.join(patch)}\n"
-    ) + ("" if name == ARGO_CD_SECRET else f"# Argo CD reads it only with this label:\n#   {shlex.join(label)}\n")
+    return [
+        f'The token goes into the Secret "{name}", which the hub does not own. Set its key first, on a machine that',
+        f"has {chosen.token_file}; all other keys stay unchanged:",
+        f"  {shlex.join([*command, '--secret', name])} |",
+        f"  {shlex.join(patch)}",
+        *([] if name == ARGO_CD_SECRET else ["Argo CD reads it only with this label:", f"  {shlex.join(label)}"]),
+    ]
 
 
-def _about_the_example(missing: set[str]) -> str:
-    about = (
-        "# An example: fill in your repository, and the keys of your parameter sets. With create-update, Argo CD\n"
-        "# deletes no Application; remove syncPolicy once the Applications are right.\n"
-    )
+def _about_the_example(missing: set[str]) -> list[str]:
     inputs = ", ".join(sorted(missing))
-    return about + (f"# The route needs these inputs; replace the placeholders: {inputs}\n" if inputs else "")
+    return [
+        "An example: fill in your repository, and the keys of your parameter sets. With create-update, Argo CD",
+        "deletes no Application; remove syncPolicy once the Applications are right.",
+        *([f"The route needs these inputs; replace the placeholders: {inputs}"] if inputs else []),
+    ]
 
 
-def _print(comment: str, document: dict[str, Any]) -> None:
-    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1000)
-    click.echo(f"---\n{comment}{text}", nl=False)
+def _print(comment: Sequence[str], document: dict[str, Any]) -> None:
+    """Print a document below its comment. A path or a key with a line break must not end a comment's line."""
+    click.echo("---")
+    for line in comment:
+        say(f"# {line}")
+    click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1000), nl=False)

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from hub.cli.discovery import operator_options
 from hub.cli.login import by_option
 from hub.cli.options import failed, parameters_option, parse_parameters
-from hub.cli.printing import print_json, print_table
+from hub.cli.printing import print_json, print_table, say
 from hub.service.overview import BackendView, ExplainView, InstanceView, RouteView
 
 if TYPE_CHECKING:
@@ -56,13 +56,13 @@ def explain(name: str, *, pairs: tuple[str, ...], route: str, hub: Operator, as_
         print_json(found)
     else:
         for step in found.steps:
-            click.echo(f"- {step}")
+            say(f"- {step}")
     if found.refusal:
         failed(found.refusal)
     if not as_json:
-        click.echo(f"route {found.route}: {found.combine} of {', '.join(found.backends)}")
+        say(f"route {found.route}: {found.combine} of {', '.join(found.backends)}")
         if found.absent:
-            click.echo(f"not connected now: {', '.join(found.absent)}")
+            say(f"not connected now: {', '.join(found.absent)}")
 
 
 @click.group(invoke_without_command=True)
@@ -98,7 +98,7 @@ def _show_backends(hub: Operator, *, as_json: bool) -> None:
     )
     for backend in found:
         if backend.ignored:
-            click.echo(_ignored_text(backend), err=True)
+            say(_ignored_text(backend), err=True)
 
 
 def _ignored_text(backend: BackendView) -> str:
@@ -138,6 +138,6 @@ def forget(name: str, *, by: str, hub: Operator, as_json: bool) -> None:
     if as_json:
         print_json(found)
     elif found.forgotten:
-        click.echo(f"forgotten: {', '.join(found.forgotten)}")
+        say(f"forgotten: {', '.join(found.forgotten)}")
     else:
-        click.echo("there was nothing to forget")
+        say("there was nothing to forget")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 import click
 import msgspec
 
+from hub.cli.printing import say
 from hub.config.load import Source, load
 from hub.config.mistakes import ConfigurationError
 from hub.core.nesting import check_levels
@@ -130,17 +131,18 @@ parameters_option = click.option(
 
 def wrong_use(message: str) -> NoReturn:
     """End the command, because it was called wrongly."""
-    click.echo(f"error: {message}", err=True)
+    say(f"error: {message}", err=True)
     raise SystemExit(WRONG_USE)
 
 
-def failed(message: str) -> NoReturn:
-    """End the command, because the hub said no."""
-    click.echo(f"error: {message}", err=True)
+def failed(*messages: str) -> NoReturn:
+    """End the command, because the hub said no; each message is one line."""
+    for message in messages:
+        say(f"error: {message}", err=True)
     raise SystemExit(NO)
 
 
 def could_not_find_out(message: str) -> NoReturn:
     """End the command without a yes or a no: the hub cannot be reached, or something else answered."""
-    click.echo(f"error: {message}", err=True)
+    say(f"error: {message}", err=True)
     raise SystemExit(UNKNOWN)

@@ -40,7 +40,7 @@ def serve(config_path: Path | None, *, dev: bool, flags: dict[str, str]) -> None
         click.secho(f"WARNING: {_DEV_WARNING}", fg="red", bold=True, err=True)
     where = str(config_path) if config_path is not None else "the defaults"
     if found := refusals(ports_of_hub(settings), where=where, flags=flags):
-        failed("\nerror: ".join(found))
+        failed(*found)
     try:
         hub_main.run(source, settings)
     except (CannotListen, CannotOpenStore, StoreFailed) as error:

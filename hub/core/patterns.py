@@ -6,15 +6,19 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from fnmatch import translate
+from itertools import chain, islice, takewhile
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 T = TypeVar("T")
 
 _WILDCARD = re.compile(r"[*?\[]")
+
+_MAX_TRIED = 50_000
 
 _LAST_WILDCARD = re.compile(r"[*?\]]")  # Where it ends.
 
@@ -75,7 +79,59 @@ def without_overlap(patterns: Iterable[str], others: Sequence[str]) -> tuple[str
     """Those of the patterns that can match no name that one of the others matches."""
     if "*" in others:
         return ()
-    return tuple(pattern for pattern in patterns if not any(may_overlap(pattern, other) for other in others))
+    grants = _Grants(others)
+    return tuple(pattern for pattern in patterns if not grants.may_overlap(pattern))
+
+
+class _Grants:
+    """Patterns, ready to be compared with many others; as a whole it tries no more than ``_MAX_TRIED`` pairs.
+
+    After that it takes the rest for overlapping: a thousand patterns under a thousand others must not stop the hub.
+    """
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._left = _MAX_TRIED
+        self._names: set[str] = set()
+        self._wild: dict[str, list[tuple[str, Callable[[str], bool]]]] = {}
+        for one in patterns:
+            if _WILDCARD.search(one) is None:
+                self._names.add(one)
+            else:
+                self._wild.setdefault(literal_prefix(one), []).append((_literal_suffix(one), matcher(one)))
+        self._sorted = sorted(self._names)
+        self._prefixes = sorted(self._wild)
+
+    def may_overlap(self, pattern: str) -> bool:
+        """Whether some name may match both the pattern and one of these."""
+        if _WILDCARD.search(pattern) is None:
+            return pattern in self._names or self._any(matches(pattern) for _, matches in self._above(pattern))
+        prefix, suffix, matches = literal_prefix(pattern), _literal_suffix(pattern), matcher(pattern)
+        return self._any(
+            suffix.endswith(other) or other.endswith(suffix)
+            for other, _ in chain(self._above(prefix), self._below(prefix))
+        ) or self._any(map(matches, _starting(self._sorted, prefix)))
+
+    def _any(self, overlaps: Iterable[bool]) -> bool:
+        for found in overlaps:
+            self._left -= 1
+            if found or self._left < 0:
+                return True
+        return False
+
+    def _above(self, text: str) -> Iterator[tuple[str, Callable[[str], bool]]]:
+        """Those whose prefix the text starts with."""
+        return chain.from_iterable(self._wild.get(text[:length], ()) for length in range(len(text) + 1))
+
+    def _below(self, prefix: str) -> Iterator[tuple[str, Callable[[str], bool]]]:
+        """Those whose prefix is longer than this one, and starts with it."""
+        longer = (one for one in _starting(self._prefixes, prefix) if one != prefix)
+        return chain.from_iterable(self._wild[one] for one in longer)
+
+
+def _starting(texts: Sequence[str], prefix: str) -> Iterator[str]:
+    """Those of the sorted texts that start with a prefix."""
+    first = bisect_left(texts, prefix)
+    return takewhile(lambda one: one.startswith(prefix), islice(texts, first, None))
 
 
 def _literal_suffix(pattern: str) -> str:

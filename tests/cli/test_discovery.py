@@ -41,7 +41,7 @@ def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
     return CliRunner().invoke(main, list(arguments), env=env)
 
 
-def configure(folder: Path, name: str, admin: int = 9, http: int = 9, **settings: Any) -> Path:
+def configure(folder: Path, name: str, admin: int = 9, http: int = 9, token: str = "admin", **settings: Any) -> Path:
     """Write a configuration whose secrets are not on this machine, but for those that a test puts there."""
     file = folder / name
     file.parent.mkdir(exist_ok=True)
@@ -50,7 +50,7 @@ def configure(folder: Path, name: str, admin: int = 9, http: int = 9, **settings
         "tls": {"grpc": {"certificate": "/none/tls.crt", "key": "/none/tls.key"}},
         "clients": [{"name": "argocd", "tokens": [{"file": "/none/argocd"}]}],
         "backends": [{"name": "images", "tokens": [{"file": "/none/images"}]}],
-        "admin": {"tokens": [{"file": "admin"}]},
+        "admin": {"tokens": [{"file": token}] if token else []},
         **settings,
     }
     file.write_text(json.dumps(document))
@@ -158,6 +158,34 @@ def test_an_admin_token_that_cannot_be_read_fails_only_what_needs_it(folder: Pat
         assert done.exit_code == 2
         assert 'cannot read the token in "admin" (admin.tokens[0] of ./hub.yaml): No such file' in done.stderr
         assert len(peer.heads) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "token"),
+    [
+        (["--config", "dev.yaml"], {}, "dev"),
+        (["--config", "dev.yaml", "--admin-token-file", "flag"], {}, "flag"),
+        (["--config", "tokenless.yaml"], {}, ""),
+        ([], {"HUB_CONFIG": "dev.yaml"}, "production"),
+        ([], {}, "production"),
+        (["--config", "dev.yaml", "--admin", "{url}"], {}, "production"),
+        (["--admin", "{url}"], {}, "production"),
+    ],
+    ids=["--config", "--admin-token-file", "no token", "HUB_CONFIG", "./hub.yaml", "--admin and --config", "--admin"],
+)
+def test_the_token_of_the_environment_is_not_sent_to_the_hub_of_a_config_flag(
+    folder: Path, arguments: list[str], env: dict[str, str], token: str
+) -> None:
+    for name in ("dev", "flag", "production"):
+        (folder / name).write_text(name)
+    with Peer(ACCEPTED) as peer:
+        configure(folder, "hub.yaml", peer.port)
+        configure(folder, "dev.yaml", peer.port, token="dev")
+        configure(folder, "tokenless.yaml", peer.port, token="")
+        given = [argument.format(url=peer.url) for argument in arguments]
+        done = run("accept", "5ee72c51", *given, env={"HUB_ADMIN_TOKEN_FILE": "production", **env})
+        assert done.exit_code == 0, done.output
+        assert peer.heads[0].partition("Authorization: Bearer ")[2].partition("\r\n")[0] == token
 
 
 def test_the_token_of_a_configuration_is_not_sent_to_another_hub(folder: Path) -> None:

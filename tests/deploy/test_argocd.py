@@ -250,6 +250,17 @@ def test_the_command_that_sets_the_token_is_printed_for_the_shell(tmp_path: Path
     assert f"#   {command}\n" in said("manifests", "--config", file)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\x85", "\u2028", "\u2029"], ids=ascii)
+@pytest.mark.parametrize("secret", ["appset-hub-plugin", "argocd-secret"])
+def test_no_path_and_no_input_ends_the_line_of_a_comment(tmp_path: Path, end: str, secret: str) -> None:
+    hostile = f"{end}---{end}kind: Secret{end}metadata: {{name: argocd-secret}}{end}#"
+    route = {"name": "a", "application_sets": ["a"], "backends": ["one"], "echo": [hostile]}
+    client = {"tokens": [{"file": hostile}]}
+    text = said("manifests", "--config", configuration(tmp_path, client=client, routes=[route]), "--secret", secret)
+    assert [each["kind"] for each in documents(text)] == ["ConfigMap", "ApplicationSet"]
+    assert text.count(ascii(end)[1:-1] + "kind: Secret") >= 2
+
+
 @pytest.mark.parametrize("token", ["", " \n", "two words", "a\nb", "caf\u00e9"])
 @pytest.mark.parametrize("secret", ["appset-hub-plugin", "argocd-secret"])
 def test_a_token_that_the_hub_would_not_take_is_set_nowhere(tmp_path: Path, token: str, secret: str) -> None:
@@ -350,8 +361,12 @@ def test_argo_cd_waits_longer_than_the_slowest_route(tmp_path: Path) -> None:
         pytest.param({"clients": 1}, ("--show-token",), 'cannot read "nowhere": No such file', id="no token"),
         pytest.param({"client": 1}, (), 'client: unknown key; did you mean "clients"?', id="wrong file"),
         pytest.param({"clients": 1}, ("--secret", "a:b"), '"a:b" cannot be the name of a Secret', id="no such name"),
-        pytest.param({"clients": 1}, ("--base-url", "hub:4355"), '"hub:4355" is not a URL such as', id="no URL"),
-        pytest.param({"clients": 1}, ("--base-url", "http://[::1"), '"http://[::1" is not a URL', id="broken URL"),
+        pytest.param(
+            {"clients": 1}, ("--base-url", "hub:4355"), '"hub:4355" is not a usable URL; expected', id="no URL"
+        ),
+        pytest.param(
+            {"clients": 1}, ("--base-url", "http://[::1"), '"http://[::1" is not a usable URL', id="broken URL"
+        ),
         pytest.param({"clients": 1}, ("--base-url", "http://hub.local.:4355"), "remove the dot", id="a dot at the end"),
         pytest.param(
             {"clients": 1},

@@ -4,19 +4,43 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from hub.cli import main
 from hub.core.errors import HubError, leaves
-from tests.deploy.rendering import ROOT
+from tests.deploy.rendering import KUSTOMIZE_FOLDER, ROOT, render
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DOCS = ROOT / "docs"
 PAGES = ("install.md", "connect-argocd.md", "troubleshooting.md")
 TROUBLESHOOTING = (DOCS / "troubleshooting.md").read_text()
 
 LEAVES = {leaf.reason: leaf for leaf in leaves(HubError)}
+
+
+def test_a_copy_of_the_overlay_renders_with_the_lines_that_the_page_shows(tmp_path: Path) -> None:
+    shown, *_ = re.findall(
+        r"^```yaml\n(resources:.*?)^```$", (DOCS / "install.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    production = KUSTOMIZE_FOLDER / "overlays" / "production"
+    shutil.copytree(KUSTOMIZE_FOLDER, tmp_path / "deploy" / "kustomize")
+    shutil.copytree(production, tmp_path / "my-overlay")
+    file = tmp_path / "my-overlay" / "kustomization.yaml"
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | yaml.safe_load(shown)))
+    assert render(tmp_path / "my-overlay") == render(production)
+
+
+def test_the_hubs_own_secret_is_applied_wherever_a_page_sets_it() -> None:
+    page = (DOCS / "connect-argocd.md").read_text()
+    assert len(re.findall(r"argocd secret[^|\n]*\| kubectl apply --filename -", page)) == 2
+    assert not re.search(r"argocd secret[^|\n]*\| kubectl create", page)
 
 
 def entries() -> dict[str, str]:

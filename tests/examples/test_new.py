@@ -120,6 +120,10 @@ def test_the_sdk_is_not_looked_up_even_by_an_installation_that_resolves(tmp_path
         pytest.param("json", 'would hide the Python module "json"', id="a module of Python"),
         pytest.param("import", "would hide", id="a keyword"),
         pytest.param("appset-hub", 'would hide the Python module "appset_hub"', id="the SDK"),
+        pytest.param("appset-hub-sdk", "a package that the backend needs", id="the SDK's package"),
+        pytest.param("grpcio", "a package that the backend needs", id="a package that it needs"),
+        pytest.param("grpc", 'would hide the Python module "grpc"', id="a module that it needs"),
+        pytest.param("google", 'would hide the Python module "google"', id="a part of such a module"),
     ],
 )
 def test_a_name_that_cannot_be_is_refused_and_nothing_is_written(tmp_path: Path, name: str, message: str) -> None:

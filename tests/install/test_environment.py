@@ -100,6 +100,25 @@ def test_another_lock_makes_it_again_without_what_is_no_longer_locked(place: Pla
     assert installed(place.home).keys() & {"one", "two"} == {"two"}
 
 
+@pytest.mark.parametrize("variable", ["PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_DRY_RUN", "PIP_PYTHON"])
+def test_no_variable_makes_pip_install_elsewhere(place: Place, variable: str) -> None:
+    value = {"PIP_DRY_RUN": "1", "PIP_PYTHON": PYTHON}.get(variable, str(place.folder / "elsewhere"))
+    done = place.set_up(**{variable: value})
+    assert done.code == 0, done
+    assert place.works()
+    assert not (place.folder / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("key", ["target", "prefix", "root"])
+def test_an_environment_without_what_is_locked_is_not_complete(place: Place, key: str) -> None:
+    (place.folder / "pip.conf").write_text(f"[install]\n{key} = {place.folder / 'elsewhere'}\n")
+    done = place.set_up(PIP_CONFIG_FILE=str(place.folder / "pip.conf"))
+    refuses(done, "1 of the 1 packages in lock.txt are not in it, such as one==1.0; remove target, prefix, root")
+    assert place.check() == 1
+    assert place.set_up().code == 0
+    assert place.works()
+
+
 def closed_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))

@@ -200,7 +200,35 @@ def test_why_a_file_holds_no_token_is_said(tmp_path: Path, content: str, why: st
     )
 
 
-@pytest.mark.parametrize("address", ["hub:4356", "dns:///hub:4356", "[::1]:4356", "unix:/run/hub.sock", "10.0.0.1:1"])
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        pytest.param(f"{'a' * 64}:4356", f'"{"a" * 64}" is not a host name', id="a label too long"),
+        pytest.param("\u00fc" * 60 + ":4356", "is not a host name", id="a label too long in IDNA"),
+        pytest.param(f"{'.'.join(['a' * 63] * 4)}:4356", "is not a host name", id="a name too long"),
+        pytest.param("hub:" + "9" * 5000, "is not between 1 and 65535", id="a port of 5,000 digits"),
+        pytest.param("9" * 5000, "is missing; expected", id="only 5,000 digits"),
+        pytest.param("http://hub:" + "9" * 5000, 'an address has no "http://"', id="a URL with 5,000 digits"),
+    ],
+)
+def test_a_host_or_port_that_the_resolver_cannot_take_is_refused(address: str, message: str) -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        Connection(hub=address)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "hub:4356",
+        "b\u00fccher.example:4356",
+        "a.b.:4356",
+        "dns:///hub:4356",
+        "[::1]:4356",
+        "unix:/run/hub.sock",
+        "10.0.0.1:1",
+    ],
+)
 def test_an_address_that_can_be_is_taken(address: str) -> None:
     assert Connection(hub=address).hub == address
 

@@ -68,11 +68,10 @@ def quickstart(config: Path) -> None:
 
 
 def _refuse(found: list[str], folder: Path) -> None:
-    for line in found:
-        click.echo(f"error: {line}", err=True)
     failed(
+        *found,
         'nothing was started; stop the program that uses the port ("ss -ltnp" shows it), or use another port: copy '
-        f"{_shown(folder)}, edit hub.yaml there and run: {_command('appset-hub')} quickstart --config COPY/hub.yaml"
+        f"{_shown(folder)}, edit hub.yaml there and run: {_command('appset-hub')} quickstart --config COPY/hub.yaml",
     )
 
 

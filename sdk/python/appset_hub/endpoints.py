@@ -16,6 +16,8 @@ OTHER_PORTS = {4355: "4355 is the hub's HTTP port for Argo CD", 4357: "4357 is t
 
 _BACKEND_PORT = 50051
 _LARGEST_PORT = 65535
+_LONGEST_PORT = 20
+_LONGEST_HOST = 253
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+")
 _HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*\.?\Z")
@@ -68,7 +70,7 @@ def _port_problem(port: str, host: str | None, key: str) -> str:
     if not (port.isascii() and port.isdigit()):
         return "the port is missing" if ":" in host or not port else f'"{port}" is not a port'
     lowest = 0 if key == "listen" else 1
-    if not lowest <= int(port) <= _LARGEST_PORT:
+    if not lowest <= _number(port) <= _LARGEST_PORT:
         return f"port {port} is not between {lowest} and {_LARGEST_PORT}"
     return ""
 
@@ -80,7 +82,20 @@ def _host_problem(host: str, key: str) -> str:
         return "" if _is_ipv6(host[1:-1]) else f"{host} is not an IPv6 address"
     if _is_ipv6(host):
         return "an IPv6 address needs brackets"
-    return "" if _HOST.match(host) else f'"{host}" is not a host name'
+    return "" if _HOST.match(host) and _fits_dns(host) else f'"{host}" is not a host name'
+
+
+def _fits_dns(host: str) -> bool:
+    """Whether a resolver can look it up: it has to be ASCII, or to become it by IDNA, with at most 63 in each label."""
+    try:
+        return len(host.encode("idna").removesuffix(b".")) <= _LONGEST_HOST
+    except UnicodeError:
+        return False
+
+
+def _number(digits: str) -> int:
+    """Return a port, or a number that is too large for one: Python converts no more than a few thousand digits."""
+    return int(digits) if len(digits) <= _LONGEST_PORT else _LARGEST_PORT + 1
 
 
 def _is_ipv6(text: str) -> bool:
@@ -116,9 +131,9 @@ def _likely(text: str) -> tuple[str, int | None]:
         return f"[{plain}]", None
     host, colon, port = plain.rpartition(":")
     if plain.isascii() and plain.isdigit():
-        return "", int(plain)
+        return "", _number(plain)
     if not colon or plain.endswith("]"):
         return plain, None
     if _is_ipv6(host):
         host = f"[{host}]"
-    return host, int(port) if port.isascii() and port.isdigit() else None
+    return host, _number(port) if port.isascii() and port.isdigit() else None
