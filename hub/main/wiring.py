@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+import traceback
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -18,7 +20,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from hub import __version__
 from hub.core.clients import Client
 from hub.core.directory import Directory, Grant
-from hub.core.events import ConfigurationDoubtful, HubStarted
+from hub.core.events import ConfigurationDoubtful, HubStarted, InternalFault
 from hub.core.tokens import TokenRing
 from hub.http.admin import Admin, Readiness
 from hub.http.admin_site import AdminSite
@@ -29,7 +31,7 @@ from hub.http.getparams import GetParams, RequestIds
 from hub.http.server import HttpServer
 from hub.main.certificates import Certificates, load_certificates, server_context
 from hub.main.fixed import needs_restart
-from hub.main.tasks import stop
+from hub.main.supervisor import Supervisor
 from hub.rpc.credentials import BackendAccess, Credentials
 from hub.rpc.dial import ChannelDialler, ChannelTls, DialSecurity
 from hub.rpc.register import Registry
@@ -80,7 +82,9 @@ class Hub:
         self._stack = AsyncExitStack()
         self._registry = CollectorRegistry()
         log = logger(settings.log_format, settings.log_level)  # type: ignore[arg-type]  # one of its literals, by schema.
-        self.telemetry = Telemetry(Metrics(self._registry, __version__), log)
+        details = settings.log_level == "debug"
+        self.telemetry = Telemetry(Metrics(self._registry, __version__), log, details=details)
+        self.supervisor = Supervisor(self.telemetry, self._clock)
 
     async def __aenter__(self) -> Self:
         """Open everything, the edges last.
@@ -118,6 +122,7 @@ class Hub:
         settings, clock, limits = self._settings, self._clock, self._settings.limits
         store = _store(settings.store, self.telemetry)
         await stack.enter_async_context(store)
+        await stack.enter_async_context(self.supervisor)
         grants = [one.grant for one in settings.backends]
         directory: Directory[Link] = Directory(
             grants, await stored_claims(store), lasting=store.lasting, others=_dev_grant if settings.dev else None
@@ -144,7 +149,12 @@ class Hub:
             limits=limits.answer,
         )
         self._dialler = await stack.enter_async_context(
-            ChannelDialler(clock, max_answer_bytes=limits.answer.max_bytes, security=_dial_security(settings))
+            ChannelDialler(
+                clock,
+                max_answer_bytes=limits.answer.max_bytes,
+                security=_dial_security(settings),
+                keep=partial(self.supervisor.keep, "dial_watch"),
+            )
         )
         self.membership = Membership(
             directory=directory,
@@ -166,8 +176,10 @@ class Hub:
         self._overview = Overview(directory, self._routing)
         self.membership.configure(grants)
         self._set_routes(settings)
-        for work in (self.membership.expire(), keep_bounded(store, limits.kept_questions)):
-            stack.push_async_callback(stop, asyncio.ensure_future(work))
+        self.supervisor.start("lease_expiry", self.membership.expire)
+        self.supervisor.start("retention", lambda: keep_bounded(store, limits.kept_questions))
+        if isinstance(store, SqliteStore):
+            self.supervisor.start("store", store.watch)
 
     def _set_routes(self, settings: Settings) -> None:
         self._routing.set_routes(settings.routes, claimed=settings.claimed)
@@ -226,7 +238,7 @@ class Hub:
         self._registry.register(
             SnapshotCollector(_Snapshot(self._overview, self._admission, self._remembered, self._guard))
         )
-        self.readiness = Readiness()
+        self.readiness = Readiness(lambda: self.supervisor.failing)
         self._admin = Admin(
             overview=self._overview,
             membership=self.membership,
@@ -271,7 +283,10 @@ class Hub:
         """Go on answering for a while but ask callers to go elsewhere; then answer what is in flight, and no more."""
         self.readiness.missing = ("the hub is draining",)
         self._http.draining = True
-        await self.rpc.serving(yes=False)
+        try:
+            await self.rpc.serving(yes=False)
+        except Exception:  # noqa: BLE001 - whatever it is, what is in flight has to be answered.
+            self.telemetry.emit(InternalFault(where="drain", request_id="", traceback=traceback.format_exc()))
         await asyncio.sleep(delay_s)
         self._admission.closed = True
         await self._http.stop(self._settings.drain.timeout_s)

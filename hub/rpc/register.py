@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+import traceback
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
 from appset_hub.v1 import registry_pb2, registry_pb2_grpc
 
-from hub.core.events import RegistrationRefused
+from hub.core.events import InternalFault, LeaseGranted, RegistrationRefused, StreamEnded, StreamOpened
 from hub.core.registration import Malformed, RegistrationError
 from hub.rpc import codec
 from hub.rpc.attach import ProtocolBroken, Session
 from hub.rpc.credentials import Credentials, certificate_names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hub.core.directory import Instance
     from hub.service.membership import Membership
     from hub.service.ports import Clock, Events, Link
@@ -48,6 +51,10 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         self, _: Any, context: Any
     ) -> None:
         """Carry one attached instance's stream."""
+        with self._defects_reported("Attach"):
+            await self._attach(context)
+
+    async def _attach(self, context: Any) -> None:
         hello = await self._hello(context)
         info = codec.info(hello.hello.backend)
         session = Session(self._clock)
@@ -76,6 +83,8 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
             ignored_application_sets=self._membership.ignored(instance.info),
         )
         cause = "its stream ended"
+        started_s = self._clock()
+        self._tell_opened(instance, context)
         try:
             await session.run(context, _Leaver(self._membership, instance), welcome)
         except ProtocolBroken as error:
@@ -85,11 +94,35 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
             # First out of the directory, then the waiting askers: they must not pick this instance again.
             self._membership.leave(instance, cause)
             session.lose()
+            self._tell_ended(instance, context, self._clock() - started_s, cause)
+
+    def _tell_opened(self, instance: Instance[Link], context: Any) -> None:
+        info = instance.info
+        self._events.emit(
+            StreamOpened(
+                backend=info.name,
+                instance=info.instance,
+                peer=context.peer(),
+                version=info.version,
+                claims=info.application_sets,
+                max_in_flight=instance.max_in_flight,
+            )
+        )
+
+    def _tell_ended(self, instance: Instance[Link], context: Any, lasted_s: float, cause: str) -> None:
+        name, peer = instance.info.name, context.peer()
+        self._events.emit(
+            StreamEnded(backend=name, instance=instance.info.instance, peer=peer, lasted_s=lasted_s, cause=cause)
+        )
 
     async def Register(  # noqa: N802 - the contract's name
         self, request: registry_pb2.RegisterRequest, context: Any
     ) -> registry_pb2.RegisterResponse:
         """Grant or renew a lease."""
+        with self._defects_reported("Register"):
+            return await self._register(request, context)
+
+    async def _register(self, request: registry_pb2.RegisterRequest, context: Any) -> registry_pb2.RegisterResponse:
         info = codec.info(request.backend)
         try:
             self._check(info.name, context)
@@ -98,6 +131,9 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
             ttl_s = await self._membership.register(info, request.address)
         except RegistrationError as error:
             await self._abort(context, info.name, error)
+        self._events.emit(
+            LeaseGranted(backend=info.name, instance=info.instance, address=request.address, lease_s=ttl_s)
+        )
         response = registry_pb2.RegisterResponse(ignored_application_sets=self._membership.ignored(info))
         codec.fill_duration(response.ttl, ttl_s)
         return response
@@ -106,12 +142,24 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         self, request: registry_pb2.DeregisterRequest, context: Any
     ) -> registry_pb2.DeregisterResponse:
         """End a lease."""
+        with self._defects_reported("Deregister"):
+            try:
+                self._check(request.name, context)
+            except RegistrationError as error:
+                await self._abort(context, request.name, error)
+            self._membership.deregister(request.name, request.instance)
+            return registry_pb2.DeregisterResponse()
+
+    @contextmanager
+    def _defects_reported(self, method: str) -> Iterator[None]:
+        """Report what is no answer of ours: gRPC tells the caller only that it is UNKNOWN."""
         try:
-            self._check(request.name, context)
-        except RegistrationError as error:
-            await self._abort(context, request.name, error)
-        self._membership.deregister(request.name, request.instance)
-        return registry_pb2.DeregisterResponse()
+            yield
+        except grpc.aio.BaseError:
+            raise
+        except Exception:
+            self._events.emit(InternalFault(where=method, request_id="", traceback=traceback.format_exc()))
+            raise
 
     def _check(self, backend: str, context: Any) -> None:
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
