@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hub.core.answer import Limits
     from hub.core.clients import Client
     from hub.core.directory import Grant
@@ -122,7 +124,7 @@ class Settings:
     log_format: str
     log_level: str
     dev: bool
-    watched: tuple[str, ...]
-    """The files whose change may change any of this."""
+    watched: Mapping[str, str]
+    """The files whose change may change any of this, each with a digest of what was read of it (empty: nothing)."""
     warnings: tuple[str, ...] = ()
     """What is allowed but can hardly be meant: one line each, with its place."""

@@ -49,6 +49,7 @@ async def serve(source: Source, settings: Settings) -> None:
             gc.set_threshold(_GC_THRESHOLD)
             reloader = Reloader(hub, source, settings)
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.reload)
+            hub.supervisor.start("file_watch", reloader.watch.listen)
             reloading = hub.supervisor.start("reload", reloader.run)
             await asyncio.wait((stopping, hub.supervisor.fatal), return_when=asyncio.FIRST_COMPLETED)
             # Not awaited: the drain depends on no other task.

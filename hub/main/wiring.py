@@ -21,6 +21,7 @@ from hub import __version__
 from hub.core.clients import Client
 from hub.core.directory import Directory, Grant
 from hub.core.events import ConfigurationDoubtful, HubStarted, InternalFault
+from hub.core.routes import RouteTable
 from hub.core.tokens import TokenRing
 from hub.http.admin import Admin, Readiness
 from hub.http.admin_site import AdminSite
@@ -260,13 +261,23 @@ class Hub:
 
     def apply(self, settings: Settings) -> tuple[str, ...]:
         """Take a new configuration, without a lost request; returns the changed settings that need a restart."""
-        redial = self._dialler.replace_security(_dial_security(settings))
-        self.membership.configure([one.grant for one in settings.backends])
+        return self.swap(self.built(settings))
+
+    def built(self, settings: Settings) -> Replacement:
+        """All that a new configuration replaces. Nothing has changed yet; this may run in another thread."""
+        return Replacement(settings, self._key)
+
+    def swap(self, new: Replacement) -> tuple[str, ...]:
+        """Put it in force, in one step of the loop; returns the changed settings that need a restart."""
+        settings = new.settings
+        # What may no longer be, first.
+        self._authentication.replace(new.clients, anyone=_anyone(settings))
+        self._credentials.replace(new.access)
+        self._admin.replace_tokens(new.admins)
+        redial = self._dialler.replace_security(new.dial_security)
+        self.membership.configure(new.grants)
         self.membership.redial(redial)
-        self._set_routes(settings)
-        self._authentication.replace(_client_ring(settings, self._key), anyone=_anyone(settings))
-        self._credentials.replace(_access(settings))
-        self._admin.replace_tokens(_admin_ring(settings, self._key))
+        self._routing.take(new.routes)
         if settings.grpc_tls is not None:
             self._grpc_certificates.files = settings.grpc_tls
         if self._http_tls is not None and settings.http_tls is not None:
@@ -291,6 +302,19 @@ class Hub:
         self._admission.closed = True
         await self._http.stop(self._settings.drain.timeout_s)
         self.membership.close()
+
+
+class Replacement:
+    """All that a new configuration replaces, complete before anything is."""
+
+    def __init__(self, settings: Settings, key: bytes) -> None:
+        self.settings = settings
+        self.clients = _client_ring(settings, key)
+        self.admins = _admin_ring(settings, key)
+        self.access = _access(settings)
+        self.dial_security = _dial_security(settings)
+        self.grants = [one.grant for one in settings.backends]
+        self.routes = RouteTable(settings.routes, (), claimed=settings.claimed)
 
 
 class _Snapshot:
