@@ -26,7 +26,7 @@ the old configuration; the log and `appset_hub_configuration_last_reload_success
 once with inotify, and within a second without it. A running hub reads the file in a process of its own, so that a
 large one does not delay requests; if that fails because the machine has run out of something, the hub tries again.
 `listen`, `store`, `limits`, `drain` and `log` need a restart, and so does turning TLS or client certificates on or
-off in `tls`. When one of these changes, everything else is applied, and the log, `/readyz` and
+off in `tls.grpc`. When one of these changes, everything else is applied, and the log, `/readyz` and
 `appset_hub_configuration_needs_restart` say what needs the restart.
 
 ## Checking a file

@@ -217,6 +217,14 @@ class ConfigurationReloaded(Event, frozen=True, kw_only=True):
     needs_restart: tuple[str, ...] = ()
 
 
+class CertificateInForce(Event, frozen=True, kw_only=True):
+    """A port shows this certificate from now on, until ``expires_s`` (Unix seconds; 0: none, or it is not known)."""
+
+    port: Literal["http", "grpc"]
+    certificate: str
+    expires_s: float
+
+
 class ReloadStep(Event, frozen=True, kw_only=True):
     """A detail of a reload: one of its steps ended after ``duration_s``."""
 

@@ -45,11 +45,18 @@ class Listen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsFiles:
-    """Paths of a server's certificate chain, its key, and the CA of its clients (empty: none is asked for)."""
+    """A server's certificate chain, its key, and the CA of its clients (empty: none is needed): paths, and contents.
+
+    ``expires_s`` is when the first certificate of the chain expires, in Unix seconds; ``None`` if that is not known.
+    """
 
     certificate: str
     key: str
     client_ca: str = ""
+    certificate_pem: bytes = field(default=b"", repr=False)
+    key_pem: bytes = field(default=b"", repr=False)
+    client_ca_pem: bytes = field(default=b"", repr=False)
+    expires_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,9 +84,11 @@ class Reloader:
         try:
             settings = outcome.settings
             new = await aside(lambda: self._hub.built(settings))
-            needs_restart = self._hub.swap(new)
+            needs_restart = await self._hub.take(new)
         except ConfigurationError as error:
             return str(error).replace("\n", "; ")
+        except OSError as error:
+            raise CannotFindOut(f"the new configuration cannot be applied now: {error.strerror}") from error
         self._step("applied", time.monotonic() - started_s)
         self._hub.telemetry.emit(ConfigurationReloaded(needs_restart=needs_restart))
         return ""

@@ -12,7 +12,7 @@ import traceback
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from hub import __version__
 from hub.core.clients import Client
 from hub.core.directory import Directory, Grant
-from hub.core.events import ConfigurationDoubtful, HubStarted, InternalFault
+from hub.core.events import CertificateInForce, ConfigurationDoubtful, HubStarted, InternalFault
 from hub.core.routes import RouteTable
 from hub.core.tokens import TokenRing
 from hub.http.admin import Admin, Readiness
@@ -30,7 +30,7 @@ from hub.http.app import App
 from hub.http.auth import Authentication
 from hub.http.getparams import GetParams, RequestIds
 from hub.http.server import HttpServer
-from hub.main.certificates import Certificates, load_certificates, server_context
+from hub.main.certificates import Certificates, check_new, server_context
 from hub.main.fixed import needs_restart
 from hub.main.supervisor import Supervisor
 from hub.rpc.credentials import BackendAccess, Credentials
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
 
-    from hub.core.settings import Address, BackendSettings, Settings
+    from hub.core.settings import Address, BackendSettings, Settings, TlsFiles
     from hub.service.ports import Events, Link
 
 _KEY_BYTES = 32
@@ -85,6 +85,7 @@ class Hub:
         log = logger(settings.log_format, settings.log_level)  # type: ignore[arg-type]  # one of its literals, by schema.
         details = settings.log_level == "debug"
         self.telemetry = Telemetry(Metrics(self._registry, __version__), log, details=details)
+        self._told_certificates: dict[Literal["http", "grpc"], TlsFiles | None] = {}
         self.supervisor = Supervisor(self.telemetry, self._clock)
 
     async def __aenter__(self) -> Self:
@@ -111,6 +112,7 @@ class Hub:
                 admin=f"{listen.admin.host}:{self.admin_port}",
             )
         )
+        self._tell_certificates()
         self._warn(self._settings)
         return self
 
@@ -188,7 +190,7 @@ class Hub:
     async def _open_rpc(self, stack: AsyncExitStack) -> None:
         settings = self._settings
         self._credentials = Credentials(_access(settings), self._key, anyone=settings.dev)
-        registry = Registry(
+        self._registered = Registry(
             membership=self.membership,
             credentials=self._credentials,
             events=self.telemetry,
@@ -200,7 +202,7 @@ class Hub:
         address = settings.listen.grpc
         self.rpc = await stack.enter_async_context(
             RpcServer(
-                registry,
+                self._registered,
                 address=str(address) if address.host else f"[::]:{address.port}",
                 max_answer_bytes=settings.limits.answer.max_bytes,
                 tls=ServerTls(self._grpc_certificates.load) if settings.grpc_tls is not None else None,
@@ -221,7 +223,7 @@ class Hub:
             body_timeout_s=limits.body_timeout_s,
         )
         app = App(getparams=getparams, request_ids=self._request_ids, events=self.telemetry)
-        self._http_tls = server_context(settings.http_tls)
+        self._http_files = settings.http_tls
         self._http = HttpServer(
             app,
             max_head_bytes=limits.max_head_bytes,
@@ -231,7 +233,9 @@ class Hub:
         stack.push_async_callback(self._http.stop, settings.drain.timeout_s)
         address = settings.listen.http
         with _listening(address):
-            self.http_port = await self._http.listen(address.host, address.port, self._http_tls)
+            self.http_port = await self._http.listen(
+                address.host, address.port, server_context("http", settings.http_tls)
+            )
 
     async def _open_admin(self, stack: AsyncExitStack) -> None:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -259,16 +263,40 @@ class Hub:
             await AdminSite(runner, address.host, address.port, self._request_ids).start()
         self.admin_port = runner.addresses[0][1]
 
-    def apply(self, settings: Settings) -> tuple[str, ...]:
-        """Take a new configuration, without a lost request; returns the changed settings that need a restart."""
-        return self.swap(self.built(settings))
-
     def built(self, settings: Settings) -> Replacement:
-        """All that a new configuration replaces. Nothing has changed yet; this may run in another thread."""
+        """All that a new configuration replaces. Nothing has changed yet; this may run in another thread.
+
+        Raises:
+            ConfigurationError: it brings a certificate that cannot be used now.
+        """
+        check_new("http", settings.http_tls, self._http_files)
+        check_new("grpc", settings.grpc_tls, self._grpc_certificates.files)
         return Replacement(settings, self._key)
 
+    async def apply(self, settings: Settings) -> tuple[str, ...]:
+        """Take a new configuration, without a lost request; returns the changed settings that need a restart.
+
+        Raises:
+            ConfigurationError: as ``built``.
+            OSError: it cannot be done now.
+        """
+        return await self.take(self.built(settings))
+
+    async def take(self, new: Replacement) -> tuple[str, ...]:
+        """Put in force what ``built`` gave; returns the changed settings that need a restart.
+
+        Raises:
+            OSError: it cannot be done now; nothing has changed.
+        """
+        before, after = self._http_files, new.settings.http_tls
+        if before != after:
+            retire = before is None or after is None or before.client_ca_pem != after.client_ca_pem
+            await self._http.replace_tls(new.http_context, retire=retire)
+            self._http_files = after
+        return self.swap(new)
+
     def swap(self, new: Replacement) -> tuple[str, ...]:
-        """Put it in force, in one step of the loop; returns the changed settings that need a restart."""
+        """Put all but the TLS of the HTTP port in force, in one step of the loop; returns as ``take``."""
         settings = new.settings
         # What may no longer be, first.
         self._authentication.replace(new.clients, anyone=_anyone(settings))
@@ -280,11 +308,22 @@ class Hub:
         self._routing.take(new.routes)
         if settings.grpc_tls is not None:
             self._grpc_certificates.files = settings.grpc_tls
-        if self._http_tls is not None and settings.http_tls is not None:
-            load_certificates(self._http_tls, settings.http_tls)
+        self._registered.recheck()
+        self._tell_certificates()
         self._warn(settings)
         self.readiness.needs_restart = needs_restart(self._settings, settings)
         return self.readiness.needs_restart
+
+    def _tell_certificates(self) -> None:
+        now: dict[Literal["http", "grpc"], TlsFiles | None] = {
+            "http": self._http_files,
+            "grpc": self._grpc_certificates.files,
+        }
+        for port, files in now.items():
+            if files != self._told_certificates.get(port):
+                name, expires_s = (files.certificate, files.expires_s or 0.0) if files is not None else ("", 0.0)
+                self.telemetry.emit(CertificateInForce(port=port, certificate=name, expires_s=expires_s))
+        self._told_certificates = now
 
     def _warn(self, settings: Settings) -> None:
         for problem in settings.warnings:
@@ -314,6 +353,7 @@ class Replacement:
         self.access = _access(settings)
         self.dial_security = _dial_security(settings)
         self.grants = [one.grant for one in settings.backends]
+        self.http_context = server_context("http", settings.http_tls)
         self.routes = RouteTable(settings.routes, (), claimed=settings.claimed)
 
 

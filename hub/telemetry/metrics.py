@@ -161,6 +161,12 @@ class Metrics:
             "Changed settings that keep their old values until the hub is restarted; /readyz names them.",
             registry=registry,
         )
+        self.certificate_expiry = Gauge(
+            "appset_hub_certificate_expiry_timestamp_seconds",
+            "When the certificate of a port expires, in Unix seconds; absent for a port without TLS.",
+            ("port",),
+            registry=registry,
+        )
         self.configuration_ok.set(1)
         build = Gauge("appset_hub_build_info", "1; the version is the label.", ("version",), registry=registry)
         build.labels(version).set(1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, get_args
 
 from hub.core import events as ev
@@ -56,6 +58,7 @@ class Telemetry:
             ev.BackendForgotten: self._backend_forgotten,
             ev.StoreTrouble: self._store_trouble,
             ev.ConfigurationReloaded: self._configuration_reloaded,
+            ev.CertificateInForce: self._certificate_in_force,
             ev.ReloadStep: self._reload_step,
             ev.ConfigurationDoubtful: self._configuration_doubtful,
             ev.TaskFailed: self._task_failed,
@@ -257,6 +260,15 @@ class Telemetry:
             )
         else:
             self._log.info("configuration_reloaded")
+
+    def _certificate_in_force(self, event: ev.CertificateInForce) -> None:
+        if not event.expires_s:
+            with suppress(KeyError):
+                self._metrics.certificate_expiry.remove(event.port)
+            return
+        self._metrics.certificate_expiry.labels(event.port).set(event.expires_s)
+        day = time.strftime("%Y-%m-%d", time.gmtime(event.expires_s))
+        self._log.info("certificate_in_force", port=event.port, certificate=event.certificate, expires=day)
 
     def _reload_step(self, event: ev.ReloadStep) -> None:
         self._log.debug("reload_step", step=event.step, ms=round(event.duration_s * 1000, 2), detail=event.detail)

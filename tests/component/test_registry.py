@@ -647,3 +647,26 @@ async def test_the_details_of_a_stream_are_told() -> None:
     assert opened.claims == ("fb-*",)
     assert "127.0.0.1" in opened.peer
     assert (ended.instance, ended.peer, ended.cause) == ("one", opened.peer, "its stream ended")
+
+
+async def test_the_lease_of_an_instance_whose_token_is_revoked_ends_with_the_token() -> None:
+    async with reachable(route()) as hub, registry(hub) as stub:
+        for instance, token in (("one", "images-token"), ("two", "images-next")):
+            await stub.Register(
+                registry_pb2.RegisterRequest(backend=backend_info(instance=instance), address="x.images.svc:50051"),
+                metadata=(("authorization", f"Bearer {token}"),),
+            )
+        hub.credentials.replace([BackendAccess(backend="images", tokens=("images-next",))])
+        hub.registry.recheck()
+        assert [one.info.instance for one in hub.service.directory] == ["two"]
+
+
+async def test_a_stream_whose_token_is_revoked_drains_and_is_ended_with_the_reason() -> None:
+    async with reachable(route()) as hub, stream(hub) as attached:
+        await attached.hello()
+        hub.credentials.replace([BackendAccess(backend="images", tokens=("rotated",))])
+        hub.registry.recheck()
+        assert (await attached.call.read()).WhichOneof("kind") == "drain"
+        code, details = await attached.ended()
+        assert (code, details.split(":")[0]) == (UNAUTHENTICATED, "no valid credentials")
+        assert hub.service.events.of(InstanceLeft)[0].cause == "its credentials are no longer valid"
