@@ -70,6 +70,10 @@ test-argocd: $(READY) ## Run the real ApplicationSet controller of Argo CD again
 trust: $(READY) ## Tell a hundred thousand scripted answers to a hub; ANSWERS=5000000 for a night
 	APPSET_HUB_ANSWERS=$(or $(ANSWERS),100000) $(BIN)/pytest tests/trust/test_mass.py -n 2
 
+.PHONY: campaign
+campaign: $(READY) ## Break files, folders and limits under load for two minutes; prints the wrong 200s (SECONDS=600)
+	APPSET_HUB_CAMPAIGN_S=$(or $(SECONDS),120) $(BIN)/pytest tests/e2e/test_reload_campaign.py -q -n 0 --timeout 3600
+
 .PHONY: test-pythons
 test-pythons: $(READY) ## Run the tests on each supported Python found here; OTHERS=1 leaves out that of .venv
 	$(BIN)/python tools/pythons.py $(if $(OTHERS),--others)

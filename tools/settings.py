@@ -22,10 +22,12 @@ clients: [{name: argocd, tokens: [{file: argocd.token}]}]
 ```
 
 The file, and every token and certificate that it names, is reloaded when it changes, and on SIGHUP. A bad file keeps
-the old configuration; the log and `appset_hub_configuration_last_reload_successful` say so. `listen`, `store`,
-`limits`, `drain` and `log` need a restart, and so does turning TLS or client certificates on or off in `tls`. When one
-of these changes, everything else is applied, and the log, `/readyz` and `appset_hub_configuration_needs_restart` say
-what needs the restart.
+the old configuration; the log and `appset_hub_configuration_last_reload_successful` say so. Changes are noticed at
+once with inotify, and within a second without it. A running hub reads the file in a process of its own, so that a
+large one does not delay requests; if that fails because the machine has run out of something, the hub tries again.
+`listen`, `store`, `limits`, `drain` and `log` need a restart, and so does turning TLS or client certificates on or
+off in `tls.grpc`. When one of these changes, everything else is applied, and the log, `/readyz` and
+`appset_hub_configuration_needs_restart` say what needs the restart.
 
 ## Checking a file
 
@@ -55,7 +57,7 @@ An error in a variable or a flag is reported under its name, such as `HUB_DEADLI
 - **Patterns** are globs, not regular expressions: `*` matches any text, `?` one character, `[abc]` one of these.
 - **Paths** are relative to the folder of `hub.yaml`.
 - **Secrets** come only from files: `{file: PATH}`. Each client and each backend needs its own token.
-- The file is UTF-8, at most 8 MiB, and nested at most 64 levels deep. Anchors, aliases and merge keys (`<<`) work.
+- The file is UTF-8, at most 4 MiB, and nested at most 64 levels deep. Anchors, aliases and merge keys (`<<`) work.
   `on`, `off`, `yes`, `no` and dates are text, so `mode: off` needs no quotes. A duplicate key is an error.
 """
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from hub import __version__
-from hub.cli.options import config_option, failed, override_options, settings_or_exit
+from hub.cli.options import config_option, could_not_find_out, failed, override_options, settings_or_exit
 from hub.config.load import Source
 from hub.core.errors import StoreFailed
 from hub.rpc.options import choose_engine
+from hub.service.ports import Fatal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,9 @@ def serve(config_path: Path | None, *, dev: bool, flags: dict[str, str]) -> None
         failed(*found)
     try:
         hub_main.run(source, settings)
-    except (CannotListen, CannotOpenStore, StoreFailed) as error:
+    except hub_main.Defect as error:
+        could_not_find_out(str(error))
+    except (CannotListen, CannotOpenStore, Fatal, StoreFailed) as error:
         failed(str(error))
 
 

@@ -58,17 +58,30 @@ def pair_fault(certificate: Path, key: Path) -> str | None:
     return None
 
 
+def expiry(data: bytes) -> float | None:
+    """When the first certificate in a file expires, in Unix seconds; ``None`` if there is none."""
+    found = _first_validity(data)
+    return None if found is None else found[1]
+
+
 def expiry_doubt(data: bytes, now_s: float | None = None) -> str | None:
     """What is wrong with the validity of the first certificate in a file, at a time (default: now)."""
-    try:
-        start, end = data.index(_CERTIFICATE), data.index(_END) + len(_END)
-        since_s, until_s = _validity(ssl.PEM_cert_to_DER_cert(data[start:end].decode("ascii")))
-    except (ValueError, IndexError):
+    found = _first_validity(data)
+    if found is None:
         return None
+    since_s, until_s = found
     now_s = time.time() if now_s is None else now_s
     if until_s < now_s:
         return f"the certificate expired on {_day(until_s)}"
     return f"the certificate is not valid before {_day(since_s)}" if since_s > now_s else None
+
+
+def _first_validity(data: bytes) -> tuple[float, float] | None:
+    try:
+        start, end = data.index(_CERTIFICATE), data.index(_END) + len(_END)
+        return _validity(ssl.PEM_cert_to_DER_cert(data[start:end].decode("ascii")))
+    except (ValueError, IndexError):
+        return None
 
 
 def _day(at_s: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hub.config.certificates import certificate_fault, expiry_doubt, key_fault, pair_fault
+from hub.config.certificates import certificate_fault, expiry, expiry_doubt, key_fault, pair_fault
 from hub.config.files import CannotRead
 from hub.core.settings import TlsFiles
 
@@ -88,13 +88,16 @@ class CredentialReader:
         """The files of a port, checked."""
         if tls is None:
             return None
-        self.pair(at, tls.certificate, tls.key)
-        if tls.client_ca:
-            self.certificate((*at, "client_ca"), tls.client_ca)
+        chain, key = self.pair(at, tls.certificate, tls.key)
+        client_ca = self.certificate((*at, "client_ca"), tls.client_ca) if tls.client_ca else b""
         return TlsFiles(
             certificate=self._files.watch(tls.certificate),
             key=self._files.watch(tls.key),
             client_ca=self._files.watch(tls.client_ca) if tls.client_ca else "",
+            certificate_pem=chain,
+            key_pem=key,
+            client_ca_pem=client_ca,
+            expires_s=expiry(chain),
         )
 
     def pair(self, at: At, certificate: str, key: str) -> tuple[bytes, bytes]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from hashlib import blake2b
 from pathlib import Path
 
 MAX_SECRET_BYTES = 1024 * 1024  # Of a token, a certificate or a bundle of them.
@@ -14,6 +15,11 @@ MAX_SECRET_BYTES = 1024 * 1024  # Of a token, a certificate or a bundle of them.
 
 class CannotRead(Exception):
     """A file that cannot be used; the text is the reason, without the name."""
+
+
+def digest(data: bytes) -> str:
+    """What tells one content of a file from another."""
+    return blake2b(data, digest_size=16).hexdigest()
 
 
 def read_file(path: Path, max_bytes: int) -> bytes:
@@ -60,12 +66,13 @@ class Files:
     def __init__(self, folder: Path, *, offline: bool) -> None:
         self._folder = folder
         self.offline = offline
-        self.watched: list[str] = []
+        self.watched: dict[str, str] = {}
+        """What has been read, with its digest; empty for what could not be read."""
 
     def watch(self, path: str) -> str:
         """Where the file is; a change of it is a change of the configuration."""
         resolved = str(self._folder / path)
-        self.watched.append(resolved)
+        self.watched.setdefault(resolved, "")
         return resolved
 
     def read(self, path: str) -> bytes:
@@ -75,4 +82,8 @@ class Files:
             CannotRead: it cannot be read.
         """
         resolved = self.watch(path)
-        return b"" if self.offline else read_file(Path(resolved), MAX_SECRET_BYTES)
+        if self.offline:
+            return b""
+        data = read_file(Path(resolved), MAX_SECRET_BYTES)
+        self.watched[resolved] = digest(data)
+        return data

@@ -13,10 +13,10 @@ import msgspec
 from hub.config.addresses import SQLITE
 from hub.config.doubts import report_doubts, report_patterns, report_variables
 from hub.config.durations import seconds
-from hub.config.files import Files
+from hub.config.files import CannotRead, Files, digest, read_file
 from hub.config.mistakes import ConfigurationError, Mistake, limited
 from hub.config.reach import report_shadowed, report_unusable
-from hub.config.read import ENVIRONMENT_PREFIX, MINIMAL, Written, examined, scalars, variable_name
+from hub.config.read import ENVIRONMENT_PREFIX, MAX_FILE_BYTES, MINIMAL, Written, examined, scalars, variable_name
 from hub.config.resolve import Resolver
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hub.config.places import Findings
     from hub.core.settings import Settings
 
-__all__ = ["Report", "Source", "check", "load", "seconds"]
+__all__ = ["Report", "Source", "attempt", "check", "load", "seconds"]
 
 _A_MINIMAL_FILE = f"a minimal file is: {MINIMAL}"
 
@@ -39,11 +39,15 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found: ``settings`` are good if there are no errors. ``warnings`` are probably not intended."""
+    """What was found: ``settings`` are good if there are no errors. ``warnings`` are probably not intended.
+
+    ``watched`` is as in the settings, but it is also there if they are not good.
+    """
 
     settings: Settings | None
     errors: list[Mistake]
     warnings: list[Mistake]
+    watched: Mapping[str, str] = {}
 
 
 def load(source: Source, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -70,6 +74,25 @@ def check(source: Source, environment: Mapping[str, str] = os.environ, *, offlin
         return Report(settings=None, errors=error.mistakes, warnings=[])
 
 
+def attempt(source: Source, environment: Mapping[str, str] = os.environ) -> Report:
+    """As ``load``, but never raises ``ConfigurationError``."""
+    # Before, so that a change while it is parsed is seen as one.
+    before = _digest(source.path)
+    try:
+        return _report(source, environment, offline=False)
+    except ConfigurationError as error:
+        return Report(settings=None, errors=error.mistakes, warnings=[], watched=before)
+
+
+def _digest(path: Path | None) -> dict[str, str]:
+    if path is None:
+        return {}
+    try:
+        return {str(path): digest(read_file(path, MAX_FILE_BYTES))}
+    except CannotRead:
+        return {str(path): ""}
+
+
 def _report(source: Source, environment: Mapping[str, str], *, offline: bool, check_store: bool = False) -> Report:
     written = examined(source.path, environment, source.flags)
     folder = source.path.parent if source.path is not None else Path()
@@ -87,7 +110,7 @@ def _report(source: Source, environment: Mapping[str, str], *, offline: bool, ch
     report_variables(names, (variable_name(setting.path) for setting in scalars()), findings)
     warnings = findings.sorted_warnings()
     settings = replace(settings, warnings=tuple(limited([str(warning) for warning in warnings])))
-    return Report(settings=settings, errors=findings.sorted_errors(), warnings=warnings)
+    return Report(settings=settings, errors=findings.sorted_errors(), warnings=warnings, watched=settings.watched)
 
 
 def _check_callable(source: Source, written: Written) -> None:

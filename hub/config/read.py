@@ -10,7 +10,7 @@ import msgspec
 from hub.config.document import BadDocument, Node, parse
 from hub.config.examine import Examination
 from hub.config.file import File
-from hub.config.files import CannotRead, read_file
+from hub.config.files import CannotRead, digest, read_file
 from hub.config.mistakes import ConfigurationError, Mistake
 from hub.config.places import At, Findings, Places
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ENVIRONMENT_PREFIX = "HUB_"
 
-MAX_FILE_BYTES = 8 * 1024 * 1024
+MAX_FILE_BYTES = 4 * 1024 * 1024
 
 MINIMAL = "clients: [{name: argocd, tokens: [{file: argocd.token}]}]"
 
@@ -32,6 +32,7 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
 
     file: File
     findings: Findings
+    digest: str = ""
     is_empty: bool = False
 
 
@@ -58,23 +59,29 @@ def examined(path: Path | None, environment: Mapping[str, str], flags: Mapping[s
     Raises:
         ConfigurationError: the file cannot be read at all, or is not YAML.
     """
-    root, bad = (None, []) if path is None else _parsed(path)
-    data: dict[str, Any] = {} if root is None or root.value is None else root.plain()
+    data = b"" if path is None else _data(path)
+    root, bad = (None, []) if path is None else _parsed(path, data)
+    plain: dict[str, Any] = {} if root is None or root.value is None else root.plain()
     overrides: dict[At, str] = {}
     for setting in scalars():
         name = variable_name(setting.path)
         if name in environment:
-            _override(data, setting, environment[name], name, overrides)
+            _override(plain, setting, environment[name], name, overrides)
         if setting.path in flags:
-            _override(data, setting, flags[setting.path], flag_name(setting.path), overrides)
+            _override(plain, setting, flags[setting.path], flag_name(setting.path), overrides)
     findings = Findings(Places(str(path or ""), root, overrides))
     findings.errors += [_in_document(path, one) for one in bad]
-    return Written(file=_file(data, findings), findings=findings, is_empty=root is None or root.value is None)
+    return Written(
+        file=_file(plain, findings),
+        findings=findings,
+        digest=digest(data),
+        is_empty=root is None or root.value is None,
+    )
 
 
-def _parsed(path: Path) -> tuple[Node | None, list[BadDocument]]:
+def _parsed(path: Path, data: bytes) -> tuple[Node | None, list[BadDocument]]:
     try:
-        root, bad = parse(_text(path))
+        root, bad = parse(_text(path, data))
     except BadDocument as error:
         raise ConfigurationError([_in_document(path, error)]) from error
     if root is not None and root.value is not None and not isinstance(root.value, dict):
@@ -88,11 +95,14 @@ def _in_document(path: Path | None, error: BadDocument) -> Mistake:
     return Mistake(path="", reason=str(error), file=str(path), line=error.line, column=error.column)
 
 
-def _text(path: Path) -> str:
+def _data(path: Path) -> bytes:
     try:
-        data = read_file(path, MAX_FILE_BYTES)
+        return read_file(path, MAX_FILE_BYTES)
     except CannotRead as error:
         raise ConfigurationError([Mistake(path="", reason=f"cannot read the file: {error}", file=str(path))]) from error
+
+
+def _text(path: Path, data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

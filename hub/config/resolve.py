@@ -34,6 +34,7 @@ class Resolver:
 
     def __init__(self, written: Written, files: Files, *, dev: bool) -> None:
         self._written = written.file
+        self._digest = written.digest
         self._findings: Findings = written.findings
         self._files = files
         self._credentials = CredentialReader(files, written.findings)
@@ -44,7 +45,7 @@ class Resolver:
         """The settings; only good if nothing was found wrong."""
         written = self._written
         if path is not None:
-            self._files.watched.append(str(path))
+            self._files.watched[str(path)] = self._digest
         listen = addresses.listen(written.listen, self._findings)
         return core.Settings(
             listen=self._on_loopback(listen) if self._dev else listen,
@@ -64,7 +65,7 @@ class Resolver:
             log_format=written.log.format,
             log_level=written.log.level,
             dev=self._dev,
-            watched=tuple(self._files.watched),
+            watched=dict(self._files.watched),
         )
 
     def _wrong(self, at: At, reason: str) -> None:

@@ -39,13 +39,16 @@ class BackendAsked(Event, frozen=True, kw_only=True):
     """One ask of one backend ended; ``outcome`` is ``ok``, ``cancelled`` or the reason of the refusal.
 
     ``checked`` says how its answer passed the check, if it did: read anew, equal to the one before, or said to be so
-    by the backend.
+    by the backend. ``instances`` are those that were asked, in order.
     """
 
     backend: str
     outcome: str
     duration_s: float
     checked: Literal["", "read", "same", "not_modified"] = ""
+    instances: tuple[str, ...] = ()
+    application_set_name: str = ""
+    request_id: str = ""
 
 
 class AskRetried(Event, frozen=True, kw_only=True):
@@ -140,6 +143,36 @@ class InstanceLeft(Event, frozen=True, kw_only=True):
     cause: str
 
 
+class StreamOpened(Event, frozen=True, kw_only=True):
+    """A detail of an instance that attached: from where, and what it says of itself."""
+
+    backend: str
+    instance: str
+    peer: str
+    version: str
+    claims: tuple[str, ...]
+    max_in_flight: int
+
+
+class StreamEnded(Event, frozen=True, kw_only=True):
+    """A detail of an instance that was attached: for how long, and why no longer."""
+
+    backend: str
+    instance: str
+    peer: str
+    lasted_s: float
+    cause: str
+
+
+class LeaseGranted(Event, frozen=True, kw_only=True):
+    """A detail of an instance that registered or renewed its lease."""
+
+    backend: str
+    instance: str
+    address: str
+    lease_s: float
+
+
 class RegistrationRefused(Event, frozen=True, kw_only=True):
     """Somebody who wanted to attach or register was turned away. ``backend`` is empty if it is none of ours."""
 
@@ -184,10 +217,47 @@ class ConfigurationReloaded(Event, frozen=True, kw_only=True):
     needs_restart: tuple[str, ...] = ()
 
 
+class CertificateInForce(Event, frozen=True, kw_only=True):
+    """A port shows this certificate from now on, until ``expires_s`` (Unix seconds; 0: none, or it is not known)."""
+
+    port: Literal["http", "grpc"]
+    certificate: str
+    expires_s: float
+
+
+class ReloadStep(Event, frozen=True, kw_only=True):
+    """A detail of a reload: one of its steps ended after ``duration_s``."""
+
+    step: Literal["changed", "parsed", "applied"]
+    duration_s: float
+    detail: str = ""
+
+
 class ConfigurationDoubtful(Event, frozen=True, kw_only=True):
     """The configuration in force has a setting that is probably not intended: ``problem`` names it, with its place."""
 
     problem: str
+
+
+TaskName = Literal["lease_expiry", "retention", "reload", "file_watch", "dial_watch", "store"]
+"""The tasks that run as long as the hub."""
+
+
+class TaskFailed(Event, frozen=True, kw_only=True):
+    """A task that should run as long as the hub ended; ``then`` is what follows from that."""
+
+    task: TaskName
+    then: str
+    traceback: str
+
+
+class LibraryMessage(Event, frozen=True, kw_only=True):
+    """Something that a library, or Python itself, wrote to its own log."""
+
+    library: str
+    level: Literal["debug", "info", "warning", "error"]
+    message: str
+    traceback: str = ""
 
 
 class HubStarted(Event, frozen=True, kw_only=True):

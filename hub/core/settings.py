@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hub.core.answer import Limits
     from hub.core.clients import Client
     from hub.core.directory import Grant
@@ -43,11 +45,18 @@ class Listen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsFiles:
-    """Paths of a server's certificate chain, its key, and the CA of its clients (empty: none is asked for)."""
+    """A server's certificate chain, its key, and the CA of its clients (empty: none is needed): paths, and contents.
+
+    ``expires_s`` is when the first certificate of the chain expires, in Unix seconds; ``None`` if that is not known.
+    """
 
     certificate: str
     key: str
     client_ca: str = ""
+    certificate_pem: bytes = field(default=b"", repr=False)
+    key_pem: bytes = field(default=b"", repr=False)
+    client_ca_pem: bytes = field(default=b"", repr=False)
+    expires_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +131,7 @@ class Settings:
     log_format: str
     log_level: str
     dev: bool
-    watched: tuple[str, ...]
-    """The files whose change may change any of this."""
+    watched: Mapping[str, str]
+    """The files whose change may change any of this, each with a digest of what was read of it (empty: nothing)."""
     warnings: tuple[str, ...] = ()
     """Settings that are allowed but probably not intended: one line each, with its place."""

@@ -125,12 +125,14 @@ class Notices(Protocol):
 class Readiness:
     """Whether the hub can serve, and what is missing if it cannot.
 
-    ``needs_restart`` are changed settings that keep their old values until the hub is restarted.
+    ``needs_restart`` are changed settings that keep their old values until the hub is restarted. ``failing`` gives the
+    tasks of the hub that have failed and may fail again; without them it still answers, and answers right.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, failing: Callable[[], tuple[str, ...]] = tuple) -> None:
         self.missing: tuple[str, ...] = ("the hub is starting",)
         self.needs_restart: tuple[str, ...] = ()
+        self.failing = failing
 
 
 class Admin:
@@ -242,6 +244,7 @@ class Admin:
             "missing": missing,
             "absent_backends": self._overview.absent(),
             "needs_restart": self._readiness.needs_restart,
+            "failing_tasks": self._readiness.failing(),
         }
         return _shown(body, status=503 if missing else 200)
 

@@ -74,9 +74,12 @@ class Connection(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, handler: Handler, site: Site) -> None:
+    def __init__(self, handler: Handler, site: Site, generation: int = 0) -> None:
         self._handler = handler
         self._site = site
+        self.generation = generation
+        """Of the site's TLS, when it was accepted."""
+        self._is_retired = False
         self._loop = asyncio.get_running_loop()
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._target = b""
@@ -96,6 +99,10 @@ class Connection(asyncio.Protocol):
         """Take no more requests; what is under way is answered first."""
         if self._task is None:
             self._transport.close()
+
+    def retire(self) -> None:
+        """End it with the next answer; the caller is told with it, so that no request is lost."""
+        self._is_retired = True
 
     def abort(self) -> None:
         """End it now."""
@@ -255,7 +262,7 @@ class Connection(asyncio.Protocol):
         except BaseException:
             self._transport.abort()
             raise
-        is_last = request.is_last or self._site.draining
+        is_last = request.is_last or self._is_retired or self._site.draining
         self._write(reply, is_last=is_last, with_body=request.method != "HEAD")
         self._quiet_until_s = self._loop.time() + self._site.keepalive_s
         return (request.is_whole or await self._lingered(request)) and not is_last

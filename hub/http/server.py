@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
 from email.utils import formatdate
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hub.http.connection import Connection
@@ -33,7 +36,8 @@ class HttpServer:
         self._connections: set[Connection] = set()
         self._empty = asyncio.Event()
         self._empty.set()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
+        self._generation = 0
         self._date = b""
         self._date_s = 0
 
@@ -43,15 +47,42 @@ class HttpServer:
         Raises:
             OSError: the address is taken, or not ours.
         """
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connection, host or None, port, ssl=tls, backlog=_BACKLOG)
-        bound: int = self._server.sockets[0].getsockname()[1]
+        loop, factory = asyncio.get_running_loop(), partial(self._connection, self._generation)
+        server = await loop.create_server(factory, host or None, port, ssl=tls, backlog=_BACKLOG)
+        self._servers = [server]
+        bound: int = server.sockets[0].getsockname()[1]
         return bound
+
+    async def replace_tls(self, tls: ssl.SSLContext | None, *, retire: bool) -> None:
+        """Use other TLS, or none, for connections from now on; none is lost.
+
+        ``retire`` says that who was let in until now might not be any more: open connections end with their next
+        answer, and a handshake that has not ended is in vain.
+
+        Raises:
+            OSError: it cannot be done now; nothing has changed.
+        """
+        loop, before = asyncio.get_running_loop(), self._servers
+        generation = self._generation + retire
+        after: list[asyncio.Server] = []
+        try:
+            for one in [sock for server in before for sock in server.sockets]:
+                # The same socket under another name: what has been queued on it is accepted by whoever comes first.
+                sock = socket.socket(fileno=os.dup(one.fileno()))
+                factory = partial(self._connection, generation)
+                after.append(await loop.create_server(factory, sock=sock, ssl=tls, backlog=_BACKLOG))
+        except OSError:
+            _close(after)
+            raise
+        self._servers, self._generation = after, generation
+        _close(before)
+        if retire:
+            for connection in tuple(self._connections):
+                connection.retire()
 
     async def stop(self, timeout_s: float) -> None:
         """Listen no more, answer what is in flight, and break off what is not answered and read in time."""
-        if self._server is not None:
-            self._server.close()
+        _close(self._servers)
         self.draining = True
         for connection in tuple(self._connections):
             connection.stop()
@@ -67,6 +98,8 @@ class HttpServer:
         """Somebody has come."""
         self._connections.add(connection)
         self._empty.clear()
+        if connection.generation != self._generation:
+            connection.abort()
 
     def closed(self, connection: Connection) -> None:
         """It has gone."""
@@ -81,5 +114,10 @@ class HttpServer:
             self._date_s, self._date = now_s, formatdate(now_s, usegmt=True).encode()
         return self._date
 
-    def _connection(self) -> Connection:
-        return Connection(self._handler, self)
+    def _connection(self, generation: int) -> Connection:
+        return Connection(self._handler, self, generation)
+
+
+def _close(servers: list[asyncio.Server]) -> None:
+    for server in servers:
+        server.close()

@@ -5,18 +5,30 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import traceback
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hub.core.events import HubStopping
+from hub.core.errors import StoreFailed
+from hub.core.events import HubStopping, InternalFault
 from hub.main.reload import Reloader
-from hub.main.tasks import stop as stop_task
 from hub.main.wiring import Hub
+from hub.rpc.server import CannotListen
+from hub.service.ports import Fatal
+from hub.store.sqlite import CannotOpenStore
+from hub.telemetry.unhandled import reported
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hub.config.load import Source
     from hub.core.settings import Settings
 
 _GC_THRESHOLD = 20_000  # New objects between two looks; Python's own is 700.
+
+
+class Defect(Exception):
+    """A defect of the hub's own ended it; the log says which."""
 
 
 async def serve(source: Source, settings: Settings) -> None:
@@ -25,7 +37,40 @@ async def serve(source: Source, settings: Settings) -> None:
     Raises:
         CannotListen: a port is taken.
         CannotOpenStore: the store's file cannot be used.
+        Fatal: the hub cannot go on; what was in flight has been answered.
+        Defect: something else, which the log has.
     """
+    hub = Hub(settings)
+    with reported(hub.telemetry), _defects_logged(hub):
+        stopping = _signals()
+        async with hub:
+            # What is there now stays; and requests leave no cycles behind, so look for such rarely.
+            gc.freeze()
+            gc.set_threshold(_GC_THRESHOLD)
+            reloader = Reloader(hub, source, settings)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.reload)
+            hub.supervisor.start("file_watch", reloader.watch.listen)
+            reloading = hub.supervisor.start("reload", reloader.run)
+            await asyncio.wait((stopping, hub.supervisor.fatal), return_when=asyncio.FIRST_COMPLETED)
+            # Not awaited: the drain depends on no other task.
+            reloading.cancel()
+            await _drain(hub, stopping, settings.drain.delay_s)
+
+
+@contextmanager
+def _defects_logged(hub: Hub) -> Iterator[None]:
+    """Write a defect that ends the process to the log, where Python would print it beside the log."""
+    try:
+        yield
+    except (CannotListen, CannotOpenStore, Fatal, StoreFailed):
+        raise
+    except Exception as error:
+        hub.telemetry.emit(InternalFault(where="the hub ends", request_id="", traceback=traceback.format_exc()))
+        raise Defect(f"the hub ends because of a defect: {type(error).__name__}; its log has the details") from error
+
+
+def _signals() -> asyncio.Future[signal.Signals]:
+    """The first signal to stop; a second one ends the process."""
     loop = asyncio.get_running_loop()
     stopping: asyncio.Future[signal.Signals] = loop.create_future()
 
@@ -35,20 +80,23 @@ async def serve(source: Source, settings: Settings) -> None:
             raise SystemExit(128 + received)
         stopping.set_result(received)
 
-    async with Hub(settings) as hub:
-        # What is there now stays; and requests leave no cycles behind, so look for such rarely.
-        gc.freeze()
-        gc.set_threshold(_GC_THRESHOLD)
-        reloader = Reloader(hub, source, settings)
-        loop.add_signal_handler(signal.SIGHUP, reloader.reload)
-        for one in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(one, stop, one)
-        watching = asyncio.ensure_future(reloader.run())
-        received = await stopping
-        await stop_task(watching)
-        hub.telemetry.emit(HubStopping(signal=received.name))
-        # Ctrl-C is a person who waits; SIGTERM is a platform that moves callers elsewhere meanwhile.
-        await hub.drain(settings.drain.delay_s if received is signal.SIGTERM else 0.0)
+    for one in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(one, stop, one)
+    return stopping
+
+
+async def _drain(hub: Hub, stopping: asyncio.Future[signal.Signals], delay_s: float) -> None:
+    """Answer what is in flight.
+
+    Raises:
+        Fatal: no signal asked for it.
+    """
+    received = stopping.result() if stopping.done() else None
+    hub.telemetry.emit(HubStopping(signal=received.name if received is not None else "none: a task cannot go on"))
+    # Ctrl-C is a person who waits; SIGTERM is a platform that moves callers elsewhere meanwhile.
+    await hub.drain(delay_s if received is signal.SIGTERM else 0.0)
+    if received is None:
+        raise Fatal(hub.supervisor.fatal.result())
 
 
 def run(source: Source, settings: Settings) -> None:

@@ -1,17 +1,20 @@
-"""Certificates of the ports, as their files are now."""
+"""What the ports prove themselves with, and by which CA they check their clients."""
 
 from __future__ import annotations
 
 import ssl
-from pathlib import Path
+import time
 from typing import TYPE_CHECKING
+
+from hub.config.certificates import expiry_doubt
+from hub.config.mistakes import ConfigurationError, Mistake
 
 if TYPE_CHECKING:
     from hub.core.settings import TlsFiles
 
 
 class Certificates:
-    """The files of a port's certificate, as the configuration of this moment names them."""
+    """A port's certificate, key and client CA, as the configuration in force has them."""
 
     def __init__(self, files: TlsFiles | None) -> None:
         """``files`` may be replaced at any time; ``None`` is for a port without TLS."""
@@ -21,22 +24,39 @@ class Certificates:
         """Key, chain and client CA, as PEM."""
         files = self.files
         assert files is not None  # noqa: S101 - only a server with TLS asks.
-        client_ca = Path(files.client_ca).read_bytes() if files.client_ca else None
-        return Path(files.key).read_bytes(), Path(files.certificate).read_bytes(), client_ca
+        return files.key_pem, files.certificate_pem, files.client_ca_pem or None
 
 
-def server_context(files: TlsFiles | None) -> ssl.SSLContext | None:
-    """The context of a port, or ``None`` for one without TLS."""
+def check_new(port: str, new: TlsFiles | None, in_force: TlsFiles | None) -> None:
+    """Check that a certificate that a reload brings can be used now; the one in force stays whatever its time.
+
+    Raises:
+        ConfigurationError: it has expired, or is not valid yet.
+    """
+    if new is None or (in_force is not None and new.certificate_pem == in_force.certificate_pem):
+        return
+    doubt = expiry_doubt(new.certificate_pem, time.time())
+    if doubt is not None:
+        raise ConfigurationError([Mistake(path=f"tls.{port}.certificate", reason=f'"{new.certificate}": {doubt}')])
+
+
+def server_context(port: str, files: TlsFiles | None) -> ssl.SSLContext | None:
+    """A new context for a port, or ``None`` for one without TLS.
+
+    New, and not the one before with other files: that would go on trusting every CA that it ever had, and would resume
+    sessions of clients that it verified by them.
+
+    Raises:
+        ConfigurationError: the files have changed since they were checked.
+    """
     if files is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    load_certificates(context, files)
+    try:
+        context.load_cert_chain(files.certificate, files.key)
+        if files.client_ca_pem:
+            context.load_verify_locations(cadata=files.client_ca_pem.decode("ascii", "replace"))
+            context.verify_mode = ssl.CERT_REQUIRED
+    except (OSError, ValueError) as error:
+        raise ConfigurationError([Mistake(path=f"tls.{port}", reason=f"cannot be loaded: {error}")]) from error
     return context
-
-
-def load_certificates(context: ssl.SSLContext, files: TlsFiles) -> None:
-    """Put the files' contents in force, for the handshakes from now on."""
-    context.load_cert_chain(files.certificate, files.key)
-    if files.client_ca:
-        context.load_verify_locations(files.client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED

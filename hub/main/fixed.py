@@ -19,10 +19,7 @@ _FIXED: dict[str, Callable[[Settings], Any]] = {
     "drain": lambda settings: settings.drain,
     "log.format": lambda settings: settings.log_format,
     "log.level": lambda settings: settings.log_level,
-    "tls.http": lambda settings: settings.http_tls is not None,
     "tls.grpc": lambda settings: settings.grpc_tls is not None,
-    # The HTTP port goes on trusting every CA that it was started with.
-    "tls.http.client_ca": lambda settings: _client_ca(settings.http_tls),
     # The gRPC port takes another CA, but whether it requires certificates at all is decided at its start.
     "tls.grpc.client_ca": lambda settings: bool(_client_ca(settings.grpc_tls)),
 }

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Any
 
 
 async def stop(task: asyncio.Future[Any]) -> None:
-    """Cancel a task, and wait until it has ended."""
+    """Cancel a task, and wait until it has ended; who calls this can be cancelled meanwhile.
+
+    Raises:
+        Exception: what the task ended with, if it was not cancelled.
+    """
     task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    # Not ``await task``: its cancellation could not be told from that of the caller.
+    await asyncio.wait((task,))
+    if not task.cancelled():
+        task.result()

@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+import traceback
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -18,7 +20,8 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from hub import __version__
 from hub.core.clients import Client
 from hub.core.directory import Directory, Grant
-from hub.core.events import ConfigurationDoubtful, HubStarted
+from hub.core.events import CertificateInForce, ConfigurationDoubtful, HubStarted, InternalFault
+from hub.core.routes import RouteTable
 from hub.core.tokens import TokenRing
 from hub.http.admin import Admin, Readiness
 from hub.http.admin_site import AdminSite
@@ -27,9 +30,9 @@ from hub.http.app import App
 from hub.http.auth import Authentication
 from hub.http.getparams import GetParams, RequestIds
 from hub.http.server import HttpServer
-from hub.main.certificates import Certificates, load_certificates, server_context
+from hub.main.certificates import Certificates, check_new, server_context
 from hub.main.fixed import needs_restart
-from hub.main.tasks import stop
+from hub.main.supervisor import Supervisor
 from hub.rpc.credentials import BackendAccess, Credentials
 from hub.rpc.dial import ChannelDialler, ChannelTls, DialSecurity
 from hub.rpc.register import Registry
@@ -58,7 +61,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
 
-    from hub.core.settings import Address, BackendSettings, Settings
+    from hub.core.settings import Address, BackendSettings, Settings, TlsFiles
     from hub.service.ports import Events, Link
 
 _KEY_BYTES = 32
@@ -80,7 +83,10 @@ class Hub:
         self._stack = AsyncExitStack()
         self._registry = CollectorRegistry()
         log = logger(settings.log_format, settings.log_level)  # type: ignore[arg-type]  # one of its literals, by schema.
-        self.telemetry = Telemetry(Metrics(self._registry, __version__), log)
+        details = settings.log_level == "debug"
+        self.telemetry = Telemetry(Metrics(self._registry, __version__), log, details=details)
+        self._told_certificates: dict[Literal["http", "grpc"], TlsFiles | None] = {}
+        self.supervisor = Supervisor(self.telemetry, self._clock)
 
     async def __aenter__(self) -> Self:
         """Open everything, the edges last.
@@ -106,6 +112,7 @@ class Hub:
                 admin=f"{listen.admin.host}:{self.admin_port}",
             )
         )
+        self._tell_certificates()
         self._warn(self._settings)
         return self
 
@@ -118,6 +125,7 @@ class Hub:
         settings, clock, limits = self._settings, self._clock, self._settings.limits
         store = _store(settings.store, self.telemetry)
         await stack.enter_async_context(store)
+        await stack.enter_async_context(self.supervisor)
         grants = [one.grant for one in settings.backends]
         directory: Directory[Link] = Directory(
             grants, await stored_claims(store), lasting=store.lasting, others=_dev_grant if settings.dev else None
@@ -144,7 +152,12 @@ class Hub:
             limits=limits.answer,
         )
         self._dialler = await stack.enter_async_context(
-            ChannelDialler(clock, max_answer_bytes=limits.answer.max_bytes, security=_dial_security(settings))
+            ChannelDialler(
+                clock,
+                max_answer_bytes=limits.answer.max_bytes,
+                security=_dial_security(settings),
+                keep=partial(self.supervisor.keep, "dial_watch"),
+            )
         )
         self.membership = Membership(
             directory=directory,
@@ -166,8 +179,10 @@ class Hub:
         self._overview = Overview(directory, self._routing)
         self.membership.configure(grants)
         self._set_routes(settings)
-        for work in (self.membership.expire(), keep_bounded(store, limits.kept_questions)):
-            stack.push_async_callback(stop, asyncio.ensure_future(work))
+        self.supervisor.start("lease_expiry", self.membership.expire)
+        self.supervisor.start("retention", lambda: keep_bounded(store, limits.kept_questions))
+        if isinstance(store, SqliteStore):
+            self.supervisor.start("store", store.watch)
 
     def _set_routes(self, settings: Settings) -> None:
         self._routing.set_routes(settings.routes, claimed=settings.claimed)
@@ -175,7 +190,7 @@ class Hub:
     async def _open_rpc(self, stack: AsyncExitStack) -> None:
         settings = self._settings
         self._credentials = Credentials(_access(settings), self._key, anyone=settings.dev)
-        registry = Registry(
+        self._registered = Registry(
             membership=self.membership,
             credentials=self._credentials,
             events=self.telemetry,
@@ -187,7 +202,7 @@ class Hub:
         address = settings.listen.grpc
         self.rpc = await stack.enter_async_context(
             RpcServer(
-                registry,
+                self._registered,
                 address=str(address) if address.host else f"[::]:{address.port}",
                 max_answer_bytes=settings.limits.answer.max_bytes,
                 tls=ServerTls(self._grpc_certificates.load) if settings.grpc_tls is not None else None,
@@ -208,7 +223,7 @@ class Hub:
             body_timeout_s=limits.body_timeout_s,
         )
         app = App(getparams=getparams, request_ids=self._request_ids, events=self.telemetry)
-        self._http_tls = server_context(settings.http_tls)
+        self._http_files = settings.http_tls
         self._http = HttpServer(
             app,
             max_head_bytes=limits.max_head_bytes,
@@ -218,7 +233,9 @@ class Hub:
         stack.push_async_callback(self._http.stop, settings.drain.timeout_s)
         address = settings.listen.http
         with _listening(address):
-            self.http_port = await self._http.listen(address.host, address.port, self._http_tls)
+            self.http_port = await self._http.listen(
+                address.host, address.port, server_context("http", settings.http_tls)
+            )
 
     async def _open_admin(self, stack: AsyncExitStack) -> None:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -226,7 +243,7 @@ class Hub:
         self._registry.register(
             SnapshotCollector(_Snapshot(self._overview, self._admission, self._remembered, self._guard))
         )
-        self.readiness = Readiness()
+        self.readiness = Readiness(lambda: self.supervisor.failing)
         self._admin = Admin(
             overview=self._overview,
             membership=self.membership,
@@ -246,22 +263,67 @@ class Hub:
             await AdminSite(runner, address.host, address.port, self._request_ids).start()
         self.admin_port = runner.addresses[0][1]
 
-    def apply(self, settings: Settings) -> tuple[str, ...]:
-        """Take a new configuration, without a lost request; returns the changed settings that need a restart."""
-        redial = self._dialler.replace_security(_dial_security(settings))
-        self.membership.configure([one.grant for one in settings.backends])
+    def built(self, settings: Settings) -> Replacement:
+        """All that a new configuration replaces. Nothing has changed yet; this may run in another thread.
+
+        Raises:
+            ConfigurationError: it brings a certificate that cannot be used now.
+        """
+        check_new("http", settings.http_tls, self._http_files)
+        check_new("grpc", settings.grpc_tls, self._grpc_certificates.files)
+        return Replacement(settings, self._key)
+
+    async def apply(self, settings: Settings) -> tuple[str, ...]:
+        """Take a new configuration, without a lost request; returns the changed settings that need a restart.
+
+        Raises:
+            ConfigurationError: as ``built``.
+            OSError: it cannot be done now.
+        """
+        return await self.take(self.built(settings))
+
+    async def take(self, new: Replacement) -> tuple[str, ...]:
+        """Put in force what ``built`` gave; returns the changed settings that need a restart.
+
+        Raises:
+            OSError: it cannot be done now; nothing has changed.
+        """
+        before, after = self._http_files, new.settings.http_tls
+        if before != after:
+            retire = before is None or after is None or before.client_ca_pem != after.client_ca_pem
+            await self._http.replace_tls(new.http_context, retire=retire)
+            self._http_files = after
+        return self.swap(new)
+
+    def swap(self, new: Replacement) -> tuple[str, ...]:
+        """Put all but the TLS of the HTTP port in force, in one step of the loop; returns as ``take``."""
+        settings = new.settings
+        # What may no longer be, first.
+        self._authentication.replace(new.clients, anyone=_anyone(settings))
+        self._credentials.replace(new.access)
+        self._admin.replace_tokens(new.admins)
+        redial = self._dialler.replace_security(new.dial_security)
+        self.membership.configure(new.grants)
         self.membership.redial(redial)
-        self._set_routes(settings)
-        self._authentication.replace(_client_ring(settings, self._key), anyone=_anyone(settings))
-        self._credentials.replace(_access(settings))
-        self._admin.replace_tokens(_admin_ring(settings, self._key))
+        self._routing.take(new.routes)
         if settings.grpc_tls is not None:
             self._grpc_certificates.files = settings.grpc_tls
-        if self._http_tls is not None and settings.http_tls is not None:
-            load_certificates(self._http_tls, settings.http_tls)
+        self._registered.recheck()
+        self._tell_certificates()
         self._warn(settings)
         self.readiness.needs_restart = needs_restart(self._settings, settings)
         return self.readiness.needs_restart
+
+    def _tell_certificates(self) -> None:
+        now: dict[Literal["http", "grpc"], TlsFiles | None] = {
+            "http": self._http_files,
+            "grpc": self._grpc_certificates.files,
+        }
+        for port, files in now.items():
+            if files != self._told_certificates.get(port):
+                name, expires_s = (files.certificate, files.expires_s or 0.0) if files is not None else ("", 0.0)
+                self.telemetry.emit(CertificateInForce(port=port, certificate=name, expires_s=expires_s))
+        self._told_certificates = now
 
     def _warn(self, settings: Settings) -> None:
         for problem in settings.warnings:
@@ -271,11 +333,28 @@ class Hub:
         """Go on answering for a while but ask callers to go elsewhere; then answer what is in flight, and no more."""
         self.readiness.missing = ("the hub is draining",)
         self._http.draining = True
-        await self.rpc.serving(yes=False)
+        try:
+            await self.rpc.serving(yes=False)
+        except Exception:  # noqa: BLE001 - whatever it is, what is in flight has to be answered.
+            self.telemetry.emit(InternalFault(where="drain", request_id="", traceback=traceback.format_exc()))
         await asyncio.sleep(delay_s)
         self._admission.closed = True
         await self._http.stop(self._settings.drain.timeout_s)
         self.membership.close()
+
+
+class Replacement:
+    """All that a new configuration replaces, complete before anything is."""
+
+    def __init__(self, settings: Settings, key: bytes) -> None:
+        self.settings = settings
+        self.clients = _client_ring(settings, key)
+        self.admins = _admin_ring(settings, key)
+        self.access = _access(settings)
+        self.dial_security = _dial_security(settings)
+        self.grants = [one.grant for one in settings.backends]
+        self.http_context = server_context("http", settings.http_tls)
+        self.routes = RouteTable(settings.routes, (), claimed=settings.claimed)
 
 
 class _Snapshot:

@@ -25,6 +25,17 @@ class BackendAccess(msgspec.Struct, frozen=True, kw_only=True):
     certificates: tuple[str, ...] = ()
 
 
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller showed to be a backend: its metadata ``authorization``, and the names in its certificate."""
+
+    backend: str
+    authorization: str | None
+    names: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Proof(backend={self.backend!r})"
+
+
 class Credentials:
     """Knows the backends' tokens and certificates of this moment."""
 

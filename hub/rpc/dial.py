@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import grpc
 import grpc.aio
@@ -15,7 +15,7 @@ from hub.rpc import codec
 from hub.rpc.options import message_sizes, seldom_pings
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from types import TracebackType
 
     from hub.core.deadline import Deadline
@@ -48,11 +48,26 @@ class DialSecurity(msgspec.Struct, frozen=True, kw_only=True):
 _PLAIN = DialSecurity()
 
 
+class Keep(Protocol):
+    """Runs something that must not end by itself, and again when it fails."""
+
+    async def __call__(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Run it until it returns or is cancelled."""
+        ...
+
+
+async def _once(work: Callable[[], Coroutine[None, None, None]]) -> None:
+    await work()
+
+
 class ChannelDialler:
     """Opens channels, and closes them all when its context ends."""
 
-    def __init__(self, clock: Clock, *, max_answer_bytes: int, security: dict[str, DialSecurity]) -> None:
+    def __init__(
+        self, clock: Clock, *, max_answer_bytes: int, security: dict[str, DialSecurity], keep: Keep = _once
+    ) -> None:
         self._clock = clock
+        self._keep = keep
         self._options = [
             *seldom_pings(),
             *message_sizes(max_answer_bytes),
@@ -78,7 +93,7 @@ class ChannelDialler:
         """Start to connect to an instance."""
         link = DialledLink(self, info.name, self._channel(address, self.security(info.name).tls), self._clock)
         self._links.add(link)
-        self.start(link.watch(observer))
+        self.start(self._keep(lambda: link.watch(observer)))
         return link
 
     def start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+import traceback
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
 from appset_hub.v1 import registry_pb2, registry_pb2_grpc
 
-from hub.core.events import RegistrationRefused
+from hub.core.events import InternalFault, LeaseGranted, RegistrationRefused, StreamEnded, StreamOpened
 from hub.core.registration import Malformed, RegistrationError
 from hub.rpc import codec
 from hub.rpc.attach import ProtocolBroken, Session
-from hub.rpc.credentials import Credentials, certificate_names
+from hub.rpc.credentials import Credentials, Proof, certificate_names
+from hub.rpc.leases import Leases
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hub.core.directory import Instance
     from hub.service.membership import Membership
     from hub.service.ports import Clock, Events, Link
 
 HELLO_WITHIN_S = 10.0  # Nobody holds a stream open without saying who it is.
+
+_REVOKED = "its credentials are no longer valid"
+_REVOKED_GRACE_S = 0.4  # For the answers that are on their way; the stream ends within a second.
 
 
 class Registry(registry_pb2_grpc.RegistryServiceServicer):
@@ -43,20 +50,49 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         self._clock = clock
         self._hub_instance = hub_instance
         self._max_answer_bytes = max_answer_bytes
+        self._streams: set[_Stream] = set()
+        self._leases = Leases(membership)
+
+    def recheck(self) -> None:
+        """End the streams and leases of those who could not attach or register now."""
+        for stream in tuple(self._streams):
+            self._recheck_stream(stream)
+        for instance, proof in self._leases.held():
+            self._recheck_lease(instance, proof)
+
+    def _recheck_stream(self, stream: _Stream) -> None:
+        error = self._refusal(stream.proof)
+        if error is not None and not stream.revoked.done():
+            stream.revoked.set_result(error)
+
+    def _recheck_lease(self, instance: str, proof: Proof) -> None:
+        if self._refusal(proof) is not None:
+            self._membership.expel(proof.backend, instance, _REVOKED)
+
+    def _refusal(self, proof: Proof) -> RegistrationError | None:
+        try:
+            self._credentials.check(proof.backend, proof.authorization, proof.names)
+        except RegistrationError as error:
+            return error
+        return None
 
     async def Attach(  # type: ignore[override]  # noqa: N802 - reads and writes on the context, as gRPC allows.
         self, _: Any, context: Any
     ) -> None:
         """Carry one attached instance's stream."""
+        with self._defects_reported("Attach"):
+            await self._attach(context)
+
+    async def _attach(self, context: Any) -> None:
         hello = await self._hello(context)
         info = codec.info(hello.hello.backend)
         session = Session(self._clock)
         try:
-            self._check(info.name, context)
+            proof = self._proof(info.name, context)
             instance = await self._membership.attach(info, session)
         except RegistrationError as error:
             await self._abort(context, info.name, error)
-        await self._carry(session, instance, context)
+        await self._carry(session, instance, _Stream(proof), context)
 
     async def _hello(self, context: Any) -> registry_pb2.AttachRequest:
         hello: Any = grpc.aio.EOF
@@ -68,7 +104,7 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         message: registry_pb2.AttachRequest = hello
         return message
 
-    async def _carry(self, session: Session, instance: Instance[Link], context: Any) -> None:
+    async def _carry(self, session: Session, instance: Instance[Link], stream: _Stream, context: Any) -> None:
         welcome = registry_pb2.Welcome(
             hub_instance=self._hub_instance,
             max_in_flight=instance.max_in_flight,
@@ -76,28 +112,72 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
             ignored_application_sets=self._membership.ignored(instance.info),
         )
         cause = "its stream ended"
+        started_s = self._clock()
+        self._tell_opened(instance, context)
+        self._streams.add(stream)
+        self._recheck_stream(stream)  # The configuration may have changed while its claim was written down.
+        running = asyncio.ensure_future(session.run(context, _Leaver(self._membership, instance), welcome))
         try:
-            await session.run(context, _Leaver(self._membership, instance), welcome)
+            await asyncio.wait((running, stream.revoked), return_when=asyncio.FIRST_COMPLETED)
+            if stream.revoked.done():
+                cause = _REVOKED
+                self._membership.leave(instance, cause)  # Which asks it no more, and tells it to go.
+                await asyncio.wait((running,), timeout=_REVOKED_GRACE_S)
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+                await self._abort(context, instance.info.name, stream.revoked.result())
+            await running
         except ProtocolBroken as error:
             cause = f"it broke the protocol: {error}"
             await self._abort(context, instance.info.name, Malformed(str(error)))
         finally:
+            self._streams.discard(stream)
+            running.cancel()
             # First out of the directory, then the waiting askers: they must not pick this instance again.
             self._membership.leave(instance, cause)
             session.lose()
+            self._tell_ended(instance, context, self._clock() - started_s, cause)
+
+    def _tell_opened(self, instance: Instance[Link], context: Any) -> None:
+        info = instance.info
+        self._events.emit(
+            StreamOpened(
+                backend=info.name,
+                instance=info.instance,
+                peer=context.peer(),
+                version=info.version,
+                claims=info.application_sets,
+                max_in_flight=instance.max_in_flight,
+            )
+        )
+
+    def _tell_ended(self, instance: Instance[Link], context: Any, lasted_s: float, cause: str) -> None:
+        name, peer = instance.info.name, context.peer()
+        self._events.emit(
+            StreamEnded(backend=name, instance=instance.info.instance, peer=peer, lasted_s=lasted_s, cause=cause)
+        )
 
     async def Register(  # noqa: N802 - the contract's name
         self, request: registry_pb2.RegisterRequest, context: Any
     ) -> registry_pb2.RegisterResponse:
         """Grant or renew a lease."""
+        with self._defects_reported("Register"):
+            return await self._register(request, context)
+
+    async def _register(self, request: registry_pb2.RegisterRequest, context: Any) -> registry_pb2.RegisterResponse:
         info = codec.info(request.backend)
         try:
-            self._check(info.name, context)
+            proof = self._proof(info.name, context)
             if not request.address:
                 raise Malformed("address is empty")
             ttl_s = await self._membership.register(info, request.address)
+            self._leases.granted(info.instance, proof)
+            self._recheck_lease(info.instance, proof)  # As for a stream.
         except RegistrationError as error:
             await self._abort(context, info.name, error)
+        self._events.emit(
+            LeaseGranted(backend=info.name, instance=info.instance, address=request.address, lease_s=ttl_s)
+        )
         response = registry_pb2.RegisterResponse(ignored_application_sets=self._membership.ignored(info))
         codec.fill_duration(response.ttl, ttl_s)
         return response
@@ -106,21 +186,45 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         self, request: registry_pb2.DeregisterRequest, context: Any
     ) -> registry_pb2.DeregisterResponse:
         """End a lease."""
-        try:
-            self._check(request.name, context)
-        except RegistrationError as error:
-            await self._abort(context, request.name, error)
-        self._membership.deregister(request.name, request.instance)
-        return registry_pb2.DeregisterResponse()
+        with self._defects_reported("Deregister"):
+            try:
+                self._proof(request.name, context)
+            except RegistrationError as error:
+                await self._abort(context, request.name, error)
+            self._membership.deregister(request.name, request.instance)
+            return registry_pb2.DeregisterResponse()
 
-    def _check(self, backend: str, context: Any) -> None:
+    @contextmanager
+    def _defects_reported(self, method: str) -> Iterator[None]:
+        """Report what is no answer of ours: gRPC tells the caller only that it is UNKNOWN."""
+        try:
+            yield
+        except grpc.aio.BaseError:
+            raise
+        except Exception:
+            self._events.emit(InternalFault(where=method, request_id="", traceback=traceback.format_exc()))
+            raise
+
+    def _proof(self, backend: str, context: Any) -> Proof:
+        """How a caller proves to be a backend, once that is checked."""
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        self._credentials.check(backend, metadata.get("authorization"), certificate_names(context.auth_context() or {}))
+        names = tuple(certificate_names(context.auth_context() or {}))
+        proof = Proof(backend=backend, authorization=metadata.get("authorization"), names=names)
+        self._credentials.check(proof.backend, proof.authorization, proof.names)
+        return proof
 
     async def _abort(self, context: Any, backend: str, error: RegistrationError) -> None:
         known = backend if self._credentials.knows(backend) else ""
         self._events.emit(RegistrationRefused(backend=known, code=error.code, detail=str(error)))
         await context.abort(grpc.StatusCode[error.code], str(error))
+
+
+class _Stream:
+    """A stream that is open: how its backend proved itself, and the refusal once that is not enough any more."""
+
+    def __init__(self, proof: Proof) -> None:
+        self.proof = proof
+        self.revoked: asyncio.Future[RegistrationError] = asyncio.get_running_loop().create_future()
 
 
 class _Leaver:

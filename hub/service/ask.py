@@ -134,9 +134,10 @@ class Asker:
         outcome: str = "cancelled"
         checked: Literal["", "read", "same", "not_modified"] = ""
         known = inquiry.known.get(backend)
+        tried: list[str] = []
         try:
             with self._timekeeper.until(deadline):
-                raw = await self._ask_instance(inquiry, backend, deadline, known)
+                raw = await self._ask_instance(inquiry, backend, deadline, known, tried)
             answer, checked = self._checked(raw, known, inquiry, backend)
             outcome = "ok"
         except TimeoutError as error:
@@ -150,11 +151,21 @@ class Asker:
             raise
         finally:
             duration_s = self._stopwatch() - started_s
-            self._events.emit(BackendAsked(backend=backend, outcome=outcome, duration_s=duration_s, checked=checked))
+            self._events.emit(
+                BackendAsked(
+                    backend=backend,
+                    outcome=outcome,
+                    duration_s=duration_s,
+                    checked=checked,
+                    instances=tuple(tried),
+                    application_set_name=inquiry.question.application_set_name,
+                    request_id=inquiry.request_id,
+                )
+            )
         return Answered(backend=backend, answer=answer, fresh_for_s=raw.fresh_for_s)
 
     async def _ask_instance(
-        self, inquiry: Inquiry, backend: str, deadline: Deadline, known: CheckedAnswer | None
+        self, inquiry: Inquiry, backend: str, deadline: Deadline, known: CheckedAnswer | None, tried: list[str]
     ) -> ports.RawAnswer:
         """Ask an instance, and once more if it was lost or not ready: another one, or the same when it is back."""
         question, route = inquiry.question, inquiry.route
@@ -176,6 +187,7 @@ class Asker:
         avoid: Instance[ports.Link] | None = None
         for attempt in range(1, _ATTEMPTS + 1):
             instance = self._pool.take_now(turn, avoid) or await self._pool.take(turn, avoid)
+            tried.append(instance.info.instance)
             try:
                 return await instance.link.ask(ask, deadline)
             except (ports.InstanceLost, ports.NotReady) as error:

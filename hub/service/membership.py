@@ -120,6 +120,17 @@ class Membership:
         if known is not None and known.kind == "registered":
             self.leave(known, "deregistered")
 
+    def holds_lease(self, backend: str, instance: str) -> bool:
+        """Whether an instance has registered, and its lease has not ended."""
+        known = self._directory.find(backend, instance)
+        return known is not None and known.kind == "registered"
+
+    def expel(self, backend: str, instance: str, cause: str) -> None:
+        """Remove an instance, if it is there."""
+        known = self._directory.find(backend, instance)
+        if known is not None:
+            self.leave(known, cause)
+
     def leaving(self, instance: Instance[Link]) -> None:
         """The instance wants no more questions."""
         instance.state = "leaving"

@@ -60,6 +60,10 @@ class Broken(AskError):
     """The backend failed, or broke the protocol. Its text is for the log only."""
 
 
+class Fatal(Exception):
+    """The process cannot go on: the text says why. Its supervisor ends it."""
+
+
 class Link(Protocol):
     """How one instance is asked."""
 

@@ -26,6 +26,10 @@ class Routing:
         """The table of this moment."""
         return self._table
 
+    def take(self, table: RouteTable) -> None:
+        """Take a table of new routes; its claims become those of now."""
+        self._table = table.with_claims(self._directory.claims())
+
     def set_routes(self, routes: Sequence[Route], *, claimed: Route) -> None:
         """Take what the configuration says; ``claimed`` is what all routes of claims are like."""
         self._table = RouteTable(routes, self._directory.claims(), claimed=claimed)

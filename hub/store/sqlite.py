@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from hub.core.errors import StoreFailed
 from hub.core.events import StoreTrouble
+from hub.service.ports import Fatal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SCHEMA_VERSION = 1
+
+_LOOK_S = 5.0  # How often the store's thread is looked at, and how long it may take to answer before that is reported.
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS stored (
@@ -39,6 +43,10 @@ class CannotOpenStore(Exception):
     """The file cannot be used as a store; the text names it and says why."""
 
 
+class ThreadEnded(Fatal):
+    """The thread that reads and writes the file is gone."""
+
+
 class _Transaction:
     """Changes that will be written together."""
 
@@ -52,10 +60,12 @@ class SqliteStore:
 
     lasting = True
 
-    def __init__(self, path: Path, events: Events) -> None:
+    def __init__(self, path: Path, events: Events, *, look_s: float = _LOOK_S) -> None:
         self._path = path
+        self._look_s = look_s
         self._events = events
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._worker: threading.Thread | None = None
         self._connection: sqlite3.Connection | None = None
         self._turn = asyncio.Lock()
         self._next: _Transaction | None = None
@@ -126,6 +136,24 @@ class SqliteStore:
                         (change.kind, change.key, change.value),
                     )
 
+    async def watch(self) -> None:
+        """Report a thread that does not answer, until cancelled; requests that need it fail by their own deadlines.
+
+        Raises:
+            ThreadEnded: it never will.
+        """
+        while True:
+            await asyncio.sleep(self._look_s)
+            try:
+                async with asyncio.timeout(self._look_s):
+                    await asyncio.get_running_loop().run_in_executor(self._thread, _nothing)
+            except TimeoutError:
+                self._events.emit(StoreTrouble(detail=f"no read or write has ended for {self._look_s:g} s"))
+            except RuntimeError:
+                pass  # No more threads, or the store is closed; the next lines tell them apart.
+            if self._worker is not None and not self._worker.is_alive():
+                raise ThreadEnded("the thread of the hub's store has ended; nothing can be read or written any more")
+
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         connection = self._connection
         if connection is None:
@@ -136,6 +164,9 @@ class SqliteStore:
         except sqlite3.Error as error:
             self._events.emit(StoreTrouble(detail=str(error)))
             raise StoreFailed("the hub's store cannot be read or written; its log says why") from error
+        except RuntimeError as error:  # The executor has ended, or Python is about to.
+            self._events.emit(StoreTrouble(detail=str(error)))
+            raise StoreFailed("the hub's store is closed") from error
 
     async def __aenter__(self) -> Self:
         """Open the file, and make it when it is not there.
@@ -145,6 +176,7 @@ class SqliteStore:
         """
         loop = asyncio.get_running_loop()
         try:
+            self._worker = await loop.run_in_executor(self._thread, threading.current_thread)
             self._connection = await loop.run_in_executor(self._thread, self._open)
         except (sqlite3.Error, OSError) as error:
             self._thread.shutdown()
@@ -180,3 +212,7 @@ class SqliteStore:
         if connection is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, connection.close)
         self._thread.shutdown()
+
+
+def _nothing() -> None:
+    """Shows that the thread works."""

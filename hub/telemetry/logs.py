@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import logging
+import json
 import sys
 import time
+from contextlib import suppress
 from io import TextIOBase
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO, cast
 
@@ -26,6 +27,10 @@ _encode = msgspec.json.Encoder().encode
 class Log(Protocol):
     """Where lines go: a constant event, and its fields."""
 
+    def debug(self, event: str, **fields: Any) -> object:
+        """A detail that only matters while something is being investigated."""
+        ...
+
     def info(self, event: str, **fields: Any) -> object:
         """Something happened as it should."""
         ...
@@ -41,7 +46,6 @@ class Log(Protocol):
 
 def logger(format_: Format, level: str, stream: TextIO = sys.stderr) -> Log:
     """The one log of a process; ``auto`` is for a person when the stream is a terminal."""
-    _quieten_libraries()
     together = _TogetherWritten(stream)
     for_a_person = format_ == "human" or (format_ == "auto" and stream.isatty())
     return _human(together, level, colors=stream.isatty()) if for_a_person else JsonLog(together.write, level)
@@ -73,6 +77,10 @@ class JsonLog:
         self._second = 0
         self._text = ""
 
+    def debug(self, event: str, **fields: Any) -> None:
+        """A detail that only matters while something is being investigated."""
+        self._say(0, event, fields)
+
     def info(self, event: str, **fields: Any) -> None:
         """Something happened as it should."""
         self._say(1, event, fields)
@@ -93,8 +101,13 @@ class JsonLog:
         if second != self._second:
             self._second, self._text = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         timestamp = f"{self._text}.{int((now_s - second) * 1000):03d}Z"
-        line = _encode({"timestamp": timestamp, "level": _LEVELS[level], "event": event, **fields})
-        self._write(line.decode() + "\n")
+        line = {"timestamp": timestamp, "level": _LEVELS[level], "event": event, **fields}
+        try:
+            text = _encode(line).decode()
+        except (UnicodeError, TypeError):
+            # Half of a surrogate pair, from a file name for instance; a line is never lost because of what is in it.
+            text = json.dumps(line, default=repr)
+        self._write(text + "\n")
 
 
 class _TogetherWritten(TextIOBase):
@@ -121,11 +134,7 @@ class _TogetherWritten(TextIOBase):
         lines, self._lines = self._lines, []
         if not lines or self._stream.closed:
             return
-        self._stream.write("".join(lines))
-        self._stream.flush()
-
-
-def _quieten_libraries() -> None:
-    # Their warnings are ours to say, as events; for a bad request they would add a trace and the caller's bytes.
-    for name in ("aiohttp.server", "asyncio", "grpc", "watchfiles"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+        # A full disk or a reader that has gone: there is nowhere left to say so, and it must not stop the hub.
+        with suppress(OSError, ValueError):
+            self._stream.write("".join(lines))
+            self._stream.flush()

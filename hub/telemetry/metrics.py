@@ -144,6 +144,12 @@ class Metrics:
         self.store_troubles = Counter(
             "appset_hub_store_troubles", "Times the store could not do what it should.", registry=registry
         )
+        self.task_failures = Counter(
+            "appset_hub_task_failures",
+            "Times a task that should run as long as the hub ended unexpectedly; /readyz names those that fail now.",
+            ("task",),
+            registry=registry,
+        )
         self.faults = Counter("appset_hub_internal_faults", "Defects of the hub's own.", registry=registry)
         self.configuration_ok = Gauge(
             "appset_hub_configuration_last_reload_successful",
@@ -153,6 +159,12 @@ class Metrics:
         self.needs_restart = Gauge(
             "appset_hub_configuration_needs_restart",
             "Changed settings that keep their old values until the hub is restarted; /readyz names them.",
+            registry=registry,
+        )
+        self.certificate_expiry = Gauge(
+            "appset_hub_certificate_expiry_timestamp_seconds",
+            "When the certificate of a port expires, in Unix seconds; absent for a port without TLS.",
+            ("port",),
             registry=registry,
         )
         self.configuration_ok.set(1)

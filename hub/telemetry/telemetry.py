@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, get_args
 
 from hub.core import events as ev
 from hub.core.errors import leaves
@@ -23,12 +25,16 @@ _OK = 200
 class Telemetry:
     """Takes every event of the hub."""
 
-    def __init__(self, metrics: Metrics, log: Log) -> None:
+    def __init__(self, metrics: Metrics, log: Log, *, details: bool = True) -> None:
+        """``details`` is whether the log has a line for what is only of interest at the level ``debug``."""
         self._metrics = metrics
         self._log = log
+        self._details = details
         for leaf in leaves():
             # From zero, so that an alert on an increase sees the first one.
             metrics.refusals.labels(leaf.reason)
+        for task in get_args(ev.TaskName):
+            metrics.task_failures.labels(task)
         self.notices: deque[ev.AnswerNoticed] = deque(maxlen=KEPT_NOTICES)
         self._takers: dict[type[ev.Event], Callable[[Any], None]] = {
             ev.RequestEnded: self._request_ended,
@@ -44,12 +50,19 @@ class Telemetry:
             ev.BackendFailure: self._backend_failure,
             ev.InstanceJoined: self._instance_joined,
             ev.InstanceLeft: self._instance_left,
+            ev.StreamOpened: self._stream_opened,
+            ev.StreamEnded: self._stream_ended,
+            ev.LeaseGranted: self._lease_granted,
             ev.RegistrationRefused: self._registration_refused,
             ev.ClaimIgnored: self._claim_ignored,
             ev.BackendForgotten: self._backend_forgotten,
             ev.StoreTrouble: self._store_trouble,
             ev.ConfigurationReloaded: self._configuration_reloaded,
+            ev.CertificateInForce: self._certificate_in_force,
+            ev.ReloadStep: self._reload_step,
             ev.ConfigurationDoubtful: self._configuration_doubtful,
+            ev.TaskFailed: self._task_failed,
+            ev.LibraryMessage: self._library_message,
             ev.HubStarted: self._hub_started,
             ev.HubStopping: self._hub_stopping,
             ev.InternalFault: self._internal_fault,
@@ -95,6 +108,17 @@ class Telemetry:
         self._metrics.backend_duration.observe((event.backend,), event.duration_s)
         if event.checked:
             self._metrics.checks.add((event.checked,))
+        if self._details:
+            self._log.debug(
+                "backend_asked",
+                backend=event.backend,
+                instances=event.instances,
+                outcome=event.outcome,
+                checked=event.checked,
+                application_set=event.application_set_name,
+                request_id=event.request_id,
+                ms=round(event.duration_s * 1000, 2),
+            )
 
     def _ask_retried(self, event: ev.AskRetried) -> None:
         self._metrics.retries.labels(event.backend).inc()
@@ -168,6 +192,36 @@ class Telemetry:
             "instance_left", backend=event.backend, instance=event.instance, kind=event.kind, cause=event.cause
         )
 
+    def _stream_opened(self, event: ev.StreamOpened) -> None:
+        self._log.debug(
+            "stream_opened",
+            backend=event.backend,
+            instance=event.instance,
+            peer=event.peer,
+            version=event.version,
+            claims=event.claims,
+            max_in_flight=event.max_in_flight,
+        )
+
+    def _stream_ended(self, event: ev.StreamEnded) -> None:
+        self._log.debug(
+            "stream_ended",
+            backend=event.backend,
+            instance=event.instance,
+            peer=event.peer,
+            lasted_s=round(event.lasted_s, 3),
+            cause=event.cause,
+        )
+
+    def _lease_granted(self, event: ev.LeaseGranted) -> None:
+        self._log.debug(
+            "lease_granted",
+            backend=event.backend,
+            instance=event.instance,
+            address=event.address,
+            lease_s=event.lease_s,
+        )
+
     def _registration_refused(self, event: ev.RegistrationRefused) -> None:
         backend = event.backend or UNKNOWN_BACKEND
         self._metrics.registration_refusals.labels(backend, event.code).inc()
@@ -207,8 +261,29 @@ class Telemetry:
         else:
             self._log.info("configuration_reloaded")
 
+    def _certificate_in_force(self, event: ev.CertificateInForce) -> None:
+        if not event.expires_s:
+            with suppress(KeyError):
+                self._metrics.certificate_expiry.remove(event.port)
+            return
+        self._metrics.certificate_expiry.labels(event.port).set(event.expires_s)
+        day = time.strftime("%Y-%m-%d", time.gmtime(event.expires_s))
+        self._log.info("certificate_in_force", port=event.port, certificate=event.certificate, expires=day)
+
+    def _reload_step(self, event: ev.ReloadStep) -> None:
+        self._log.debug("reload_step", step=event.step, ms=round(event.duration_s * 1000, 2), detail=event.detail)
+
     def _configuration_doubtful(self, event: ev.ConfigurationDoubtful) -> None:
         self._log.warning("configuration_warning", problem=event.problem)
+
+    def _task_failed(self, event: ev.TaskFailed) -> None:
+        self._metrics.task_failures.labels(event.task).inc()
+        self._log.error("task_failed", task=event.task, then=event.then, traceback=event.traceback)
+
+    def _library_message(self, event: ev.LibraryMessage) -> None:
+        say = getattr(self._log, event.level)
+        more = {"traceback": event.traceback} if event.traceback else {}
+        say("library_message", library=event.library, message=event.message, **more)
 
     def _hub_started(self, event: ev.HubStarted) -> None:
         self._log.info("hub_started", version=event.version, http=event.http, grpc=event.grpc, admin=event.admin)

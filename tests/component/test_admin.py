@@ -20,10 +20,12 @@ async def test_probes_say_whether_the_hub_lives_and_what_it_waits_for() -> None:
     async with admin_port(Service(route("previews"))) as port:
         assert await port.get("/livez") == (200, {"live": True})
         assert await port.get("/healthz") == (200, {"live": True})
-        ready = {"ready": True, "missing": [], "absent_backends": ["images"], "needs_restart": []}
+        ready = {"ready": True, "missing": [], "absent_backends": ["images"], "needs_restart": [], "failing_tasks": []}
         assert await port.get("/readyz") == (200, ready)
         port.readiness.needs_restart = ("listen.http",)
         assert await port.get("/readyz") == (200, {**ready, "needs_restart": ["listen.http"]})
+        port.readiness.failing = lambda: ("reload",)
+        assert (await port.get("/readyz"))[1]["failing_tasks"] == ["reload"]
         port.readiness.missing = ("the hub is draining",)
         status, body = await port.get("/readyz")
         assert (status, body["ready"], body["missing"]) == (503, False, ["the hub is draining"])

@@ -315,12 +315,12 @@ def test_a_file_that_cannot_be_read_is_named_once(folder: Path) -> None:
     os.mkfifo(folder / "pipe.yaml")
     (folder / "latin.yaml").write_bytes(b"# \xc3\xa4\na: \xe9")
     (folder / "wide.yaml").write_bytes("a: b".encode("utf-16"))
-    (folder / "large.yaml").write_bytes(b"#" * (8 * 1024 * 1024 + 1))
+    (folder / "large.yaml").write_bytes(b"#" * (4 * 1024 * 1024 + 1))
     for path, reason in {
         folder / "none.yaml": ": cannot read the file: No such file or directory",
         folder: ": cannot read the file: it is a directory",
         folder / "pipe.yaml": ": cannot read the file: it is not a regular file",
-        folder / "large.yaml": ": cannot read the file: it is larger than 8 MiB",
+        folder / "large.yaml": ": cannot read the file: it is larger than 4 MiB",
         folder / "latin.yaml": ":2:4: the file is not UTF-8: byte 0xe9; save it as UTF-8",
         folder / "wide.yaml": ": the file is UTF-16; save it as UTF-8",
     }.items():

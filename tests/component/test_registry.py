@@ -15,12 +15,22 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from hub.core.deadline import Deadline
 from hub.core.directory import Grant
 from hub.core.errors import BackendFailed, BackendNotReady, DeadlinePassed, HubError, InputRefused
-from hub.core.events import AnswerNoticed, BackendFailure, InstanceJoined, InstanceLeft, RegistrationRefused
+from hub.core.events import (
+    AnswerNoticed,
+    BackendFailure,
+    InstanceJoined,
+    InstanceLeft,
+    InternalFault,
+    RegistrationRefused,
+    StreamEnded,
+    StreamOpened,
+)
 from hub.rpc.attach import Session
 from hub.rpc.credentials import BackendAccess, Credentials
 from hub.rpc.register import Registry
 from hub.rpc.server import CannotListen, RpcServer
 from hub.service.ports import Ask, InstanceLost
+from tests.support.fakes import FakeStore
 from tests.support.rpc import (
     ACCESS,
     IMAGES,
@@ -36,6 +46,9 @@ from tests.support.service import Service, route
 from tests.support.virtual import after, now_s, on_virtual_time
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hub.service.ports import Change
     from tests.support.rpc import Hub
 
 OTHERS = (("authorization", "Bearer owners-token"),)
@@ -606,3 +619,54 @@ async def test_a_backend_is_told_which_of_its_claims_never_count() -> None:
         hub.service.membership.configure([Grant(backend="images", application_sets=("*",), addresses=("*",))])
         renewed = await stub.Register(request, metadata=IMAGES)
         assert list(renewed.ignored_application_sets) == []
+
+
+class BrokenStore(FakeStore):
+    """A store with a defect: it fails in a way that no store should."""
+
+    async def apply(self, changes: Sequence[Change]) -> None:
+        raise LookupError(f"a defect with {len(changes)} changes")
+
+
+async def test_a_defect_of_the_hub_in_a_call_of_a_backend_is_reported() -> None:
+    async with reachable(route(), store=BrokenStore()) as hub, stream(hub) as attached:
+        await attached.send(**hello())
+        assert (await attached.ended())[0] is grpc.StatusCode.UNKNOWN
+        fault = await hub.service.events.first(InternalFault)
+        assert fault.where == "Attach"
+        assert "LookupError: a defect" in fault.traceback
+
+
+async def test_the_details_of_a_stream_are_told() -> None:
+    async with reachable(route()) as hub:
+        async with stream(hub) as attached:
+            await attached.hello(version="1.2", max_in_flight=7)
+        ended = await hub.service.events.first(StreamEnded)
+        (opened,) = hub.service.events.of(StreamOpened)
+    assert (opened.backend, opened.instance, opened.version, opened.max_in_flight) == ("images", "one", "1.2", 7)
+    assert opened.claims == ("fb-*",)
+    assert "127.0.0.1" in opened.peer
+    assert (ended.instance, ended.peer, ended.cause) == ("one", opened.peer, "its stream ended")
+
+
+async def test_the_lease_of_an_instance_whose_token_is_revoked_ends_with_the_token() -> None:
+    async with reachable(route()) as hub, registry(hub) as stub:
+        for instance, token in (("one", "images-token"), ("two", "images-next")):
+            await stub.Register(
+                registry_pb2.RegisterRequest(backend=backend_info(instance=instance), address="x.images.svc:50051"),
+                metadata=(("authorization", f"Bearer {token}"),),
+            )
+        hub.credentials.replace([BackendAccess(backend="images", tokens=("images-next",))])
+        hub.registry.recheck()
+        assert [one.info.instance for one in hub.service.directory] == ["two"]
+
+
+async def test_a_stream_whose_token_is_revoked_drains_and_is_ended_with_the_reason() -> None:
+    async with reachable(route()) as hub, stream(hub) as attached:
+        await attached.hello()
+        hub.credentials.replace([BackendAccess(backend="images", tokens=("rotated",))])
+        hub.registry.recheck()
+        assert (await attached.call.read()).WhichOneof("kind") == "drain"
+        code, details = await attached.ended()
+        assert (code, details.split(":")[0]) == (UNAUTHENTICATED, "no valid credentials")
+        assert hub.service.events.of(InstanceLeft)[0].cause == "its credentials are no longer valid"

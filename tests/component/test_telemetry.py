@@ -89,7 +89,7 @@ def test_an_event_is_one_line_of_json_with_a_level_and_a_time(kind: type[Event])
     told.telemetry.emit(sample(kind))
     for line in told.lines:
         assert line["event"].replace("_", "").isalpha()
-        assert line["level"] in ("info", "warning", "error")
+        assert line["level"] in ("debug", "info", "warning", "error")
         assert line["timestamp"].endswith("Z")
     assert len(told.lines) <= 1
 

@@ -665,8 +665,8 @@ def test_what_is_meant_passes_without_a_word(folder: Path, case: str) -> None:
 
 
 def test_the_limit_on_the_size_of_the_file_is_named(folder: Path) -> None:
-    result = checked(folder, BASE + "#" * (8 * 1024 * 1024))
-    assert lines(folder, result) == [" cannot read the file: it is larger than 8 MiB"]
+    result = checked(folder, BASE + "#" * (4 * 1024 * 1024))
+    assert lines(folder, result) == [" cannot read the file: it is larger than 4 MiB"]
 
 
 def test_programs_get_severity_file_line_column_path_and_reason(folder: Path) -> None:

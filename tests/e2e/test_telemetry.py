@@ -143,3 +143,24 @@ def test_a_risky_answer_is_noticed(asked: Hub) -> None:
     notice = asked.event("notice", backend="images")
     assert "replicas" in notice["text"]
     assert any("replicas" in json.dumps(one) for one in asked.get("/api/notices").json)
+
+
+def test_at_the_level_debug_each_question_and_stream_is_in_the_log(rig: Rig) -> None:
+    rig.configure(backends=[rig.backend("images", application_sets=["fb-*"])], log={"level": "debug"})
+    hub = rig.hub()
+    backend = rig.sdk("images", hub, "--application-sets", "fb-*")
+    opened = hub.event("stream_opened", level="debug", backend="images")
+    assert opened["claims"] == ["fb-*"]
+    hub.joined("images")
+    assert hub.ask("fb-1").status == 200
+    asked = hub.event("backend_asked", level="debug", outcome="ok", application_set="fb-1")
+    assert asked["request_id"] == hub.event("answered")["request_id"]
+    assert asked["instances"] == [opened["instance"]]
+    backend.stop()
+    assert hub.event("stream_ended", backend="images", instance=opened["instance"])["lasted_s"] > 0
+
+
+def test_without_debug_there_are_no_details_in_the_log(asked: Hub) -> None:
+    assert [line for line in asked.lines if '"level":"debug"' in line] == []
+    assert asked.get("/readyz").json["failing_tasks"] == []
+    assert asked.metric("appset_hub_task_failures_total", task="reload") == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import http.client
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ import pytest
 import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.e2e.support.calls import Connection
 from tests.e2e.support.processes import until
 from tests.e2e.support.rig import port_of
 
@@ -23,16 +26,16 @@ if TYPE_CHECKING:
 class Authority:
     """A certificate authority, and the files of what it signed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "ca.pem") -> None:
         self._folder = folder
         self._ca = trustme.CA()
-        self.file = folder / "ca.pem"
+        self.file = folder / name
         self._ca.cert_pem.write_to_path(str(self.file))
         self.context = ssl.create_default_context(cafile=str(self.file))
 
-    def issue(self, name: str, *hosts: str) -> dict[str, str]:
+    def issue(self, name: str, *hosts: str, until: dt.datetime | None = None) -> dict[str, str]:
         """Write a certificate and its key, at once as Kubernetes does; returns how the configuration names them."""
-        issued = self._ca.issue_cert(*hosts)
+        issued = self._ca.issue_cert(*hosts, not_after=until)
         for file, blobs in {"pem": issued.cert_chain_pems, "key": [issued.private_key_pem]}.items():
             fresh = self._folder / f"{name}.{file}.new"
             fresh.write_bytes(b"".join(blob.bytes() for blob in blobs))
@@ -178,3 +181,152 @@ def test_a_dialled_backend_is_called_over_tls_with_a_token(rig: Rig, authority: 
     hub = rig.hub()
     hub.joined("images")
     assert hub.ask("fb-1").sets == [{"from": "images"}]
+
+
+EXPIRED = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+
+
+def reloads(rig: Rig, hub: Hub, **settings: Any) -> dict[str, Any]:
+    """Change the configuration; returns the event that says what became of it."""
+    mark = hub.mark()
+    rig.configure(**settings)
+    return hub.event("configuration_reloaded", after=mark)
+
+
+def shown_by(authority: Authority, server: Authority, rig: Rig) -> ssl.SSLContext:
+    """A client that trusts ``server``, with a certificate of ``authority``."""
+    files = authority.issue("argocd", "argocd.example")
+    context = ssl.create_default_context(cafile=str(server.file))
+    context.load_cert_chain(rig.folder / files["certificate"], rig.folder / files["key"])
+    return context
+
+
+def is_let_in(hub: Hub, tls: ssl.SSLContext | None) -> bool:
+    """Whether a new connection gets an answer."""
+    hub.tls = tls
+    try:
+        return hub.ask("nobody").status == 404
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def test_the_client_ca_of_the_http_port_is_added_replaced_and_removed_by_a_reload(
+    rig: Rig, authority: Authority
+) -> None:
+    hub = https(rig, authority)
+    old, new = Authority(rig.folder, "old.pem"), Authority(rig.folder, "new.pem")
+    certificate = authority.issue("http", "localhost")
+    by_old, by_new, by_none = shown_by(old, authority, rig), shown_by(new, authority, rig), authority.context
+    assert reloads(rig, hub, tls={"http": {**certificate, "client_ca": "old.pem"}}).get("needs_restart", []) == []
+    assert [is_let_in(hub, tls) for tls in (by_old, by_new, by_none)] == [True, False, False]
+    assert "needs_restart" not in reloads(rig, hub, tls={"http": {**certificate, "client_ca": "new.pem"}})
+    assert [is_let_in(hub, tls) for tls in (by_old, by_new, by_none)] == [False, True, False]
+    assert "needs_restart" not in reloads(rig, hub, tls={"http": certificate})
+    assert is_let_in(hub, by_none)
+    assert hub.get("/readyz").json["needs_restart"] == []
+
+
+def test_a_client_of_a_removed_ca_is_sent_away_with_its_next_answer_and_cannot_resume_its_session(
+    rig: Rig, authority: Authority
+) -> None:
+    hub = https(rig, authority)
+    Authority(rig.folder, "new.pem")
+    old = Authority(rig.folder, "old.pem")
+    certificate = authority.issue("http", "localhost")
+    by_old = shown_by(old, authority, rig)
+    reloads(rig, hub, tls={"http": {**certificate, "client_ca": "old.pem"}})
+    with (
+        socket.create_connection(("127.0.0.1", hub.http)) as raw,
+        by_old.wrap_socket(raw, server_hostname="localhost") as first,
+    ):
+        first.sendall(b"GET / HTTP/1.1\r\nHost: hub\r\n\r\n")
+        assert first.recv(4096).startswith(b"HTTP/1.1 404")
+        session = first.session
+    assert resumes(hub, by_old, session)
+    hub.tls = by_old
+    kept = hub.connect()
+    assert kept.ask("nobody", token="argocd-token").headers.get("connection") != "close"
+    reloads(rig, hub, tls={"http": {**certificate, "client_ca": "new.pem"}})
+    assert kept.ask("nobody", token="argocd-token").headers["connection"].lower() == "close"
+    assert not resumes(hub, by_old, session)
+
+
+def resumes(hub: Hub, tls: ssl.SSLContext, session: ssl.SSLSession | None) -> bool:
+    """Whether a client gets an answer on a new connection that resumes its session."""
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", hub.http)) as raw,
+            tls.wrap_socket(raw, server_hostname="localhost", session=session) as secure,
+        ):
+            secure.sendall(b"GET / HTTP/1.1\r\nHost: hub\r\n\r\n")
+            return bool(secure.recv(4096))
+    except OSError:
+        return False
+
+
+def test_tls_of_the_http_port_is_switched_on_and_off_by_a_reload(rig: Rig, authority: Authority) -> None:
+    rig.configure()
+    hub = rig.hub()
+    plain = Connection(hub.http)
+    plain.ask("nobody", token="argocd-token").refuses(404, "nobody_serves")
+    certificate = authority.issue("http", "localhost")
+    assert "needs_restart" not in reloads(rig, hub, tls={"http": certificate})
+    assert plain.ask("nobody", token="argocd-token").headers["connection"].lower() == "close"
+    assert [is_let_in(hub, tls) for tls in (authority.context, None)] == [True, False]
+    assert (hub.metric("appset_hub_certificate_expiry_timestamp_seconds", port="http") or 0) > 1e9
+    assert "needs_restart" not in reloads(rig, hub)
+    assert [is_let_in(hub, tls) for tls in (authority.context, None)] == [False, True]
+    assert hub.metric("appset_hub_certificate_expiry_timestamp_seconds", port="http") is None
+
+
+@pytest.mark.parametrize("port", ["http", "grpc"])
+def test_a_reload_that_brings_an_expired_certificate_is_refused(rig: Rig, authority: Authority, port: str) -> None:
+    rig.configure(tls={port: authority.issue("server", "localhost")})
+    hub = rig.hub()
+    expires_s = hub.metric("appset_hub_certificate_expiry_timestamp_seconds", port=port)
+    authority.issue("server", "localhost", until=EXPIRED)
+    kept = hub.event("configuration_kept")
+    assert f"tls.{port}.certificate" in kept["problem"]
+    assert "expired on 2020-01-01" in kept["problem"]
+    assert hub.metric("appset_hub_certificate_expiry_timestamp_seconds", port=port) == expires_s
+    if port == "http":
+        assert is_let_in(hub, authority.context)
+    else:
+        assert is_served(hub, authority, "localhost")
+
+
+def test_a_hub_that_starts_with_an_expired_certificate_says_so_and_still_takes_other_changes(
+    rig: Rig, authority: Authority
+) -> None:
+    certificate = authority.issue("http", "localhost", until=EXPIRED)
+    rig.configure(tls={"http": certificate})
+    hub = rig.hub()
+    assert "expired on 2020-01-01" in hub.event("configuration_warning")["problem"]
+    assert hub.metric("appset_hub_certificate_expiry_timestamp_seconds", port="http") == EXPIRED.timestamp()
+    reloads(rig, hub, tls={"http": certificate}, deadline="7s")
+
+
+def test_a_backend_of_a_replaced_client_ca_cannot_connect_any_more(rig: Rig, authority: Authority) -> None:
+    old, new = Authority(rig.folder, "old.pem"), Authority(rig.folder, "new.pem")
+    settings = {"backends": [{"name": "images", "certificates": ["images.example"], "application_sets": ["fb-*"]}]}
+    certificate = authority.issue("grpc", "localhost")
+    rig.configure(tls={"grpc": {**certificate, "client_ca": "old.pem"}}, **settings)
+    hub = rig.hub()
+    assert reaches(hub, authority, old)
+    assert "needs_restart" not in reloads(rig, hub, tls={"grpc": {**certificate, "client_ca": "new.pem"}}, **settings)
+    assert not reaches(hub, authority, old)
+    assert reaches(hub, authority, new)
+
+
+def reaches(hub: Hub, server: Authority, client: Authority) -> bool:
+    """Whether the gRPC port takes a new connection with a certificate of ``client``."""
+    files = client.issue("client", "images.example")
+    key, chain = (client.file.with_name(files[kind]).read_bytes() for kind in ("key", "certificate"))
+    credentials = grpc.ssl_channel_credentials(server.file.read_bytes(), key, chain)
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    with grpc.secure_channel(f"localhost:{hub.grpc}", credentials, options=options) as channel:
+        try:
+            health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+        except grpc.RpcError:
+            return False
+        return True

@@ -35,8 +35,9 @@ Metadata = tuple[tuple[str, str], ...]
 class Hub:
     """A hub that backends can reach, without HTTP."""
 
-    def __init__(self, service: Service, server: RpcServer, credentials: Credentials) -> None:
+    def __init__(self, service: Service, server: RpcServer, credentials: Credentials, registry: Registry) -> None:
         self.service = service
+        self.registry = registry
         self.server = server
         self.credentials = credentials
 
@@ -66,7 +67,7 @@ async def reachable(
     )
     server = RpcServer(registry, address="127.0.0.1:0", max_answer_bytes=MAX_ANSWER_BYTES, tls=tls)
     async with server:
-        yield Hub(service, server, credentials)
+        yield Hub(service, server, credentials, registry)
 
 
 def backend_info(**more: Any) -> registry_pb2.BackendInfo:

@@ -75,7 +75,7 @@ class Site:
         """Change the configuration of the hub that runs, as a reload does."""
         self._settings |= settings
         self._write()
-        self.hub.apply(self._load())
+        self.hub.swap(self.hub.built(self._load()))
 
     async def start(self) -> None:
         # The one seam for the time of day: the wiring's own clock.
