@@ -139,7 +139,7 @@ def _decided(entry: AuditEntry) -> tuple[str, str]:
     """What a decision was about, and its details."""
     if entry.subject is None:
         gone = ", ".join(entry.patterns)
-        return f"backend {entry.backend}", f"no longer claims {gone}" if gone else "there was nothing to forget"
+        return f"backend {entry.backend}", f"no longer claims {gone}" if gone else "it had claimed nothing"
     subject = entry.subject
     details = f"{entry.went} of {entry.before} sets missing or changed, input {subject.input_digest}"
     return f"{entry.held_id} {subject.application_set_name} (route {subject.route})", details

@@ -159,6 +159,15 @@ class Backend(_Entry, frozen=True, kw_only=True):
             "any, it serves only routes that name it. For a backend with an `address` they are its claim."
         ),
     ] = []
+    expected: Annotated[
+        bool,
+        Meta(
+            description="Until it has connected once, a name that its `application_sets` cover and that was never "
+            "answered gets a 503, because an answer without its sets would be incomplete. Names that have a baseline "
+            "are not affected. `false`: do not wait for it. Has no effect with an `address`.",
+            extra={"expected": "true or false"},
+        ),
+    ] = True
     addresses: Annotated[
         list[Pattern],
         Meta(

@@ -140,6 +140,7 @@ class Resolver:
                 application_sets=tuple(entry.application_sets),
                 addresses=tuple(entry.addresses),
                 configured_address=entry.address,
+                expected=entry.expected,
             ),
             tokens=self._credentials.tokens(at, "backend", entry.name, entry.tokens),
             certificates=tuple(entry.certificates),

@@ -23,6 +23,7 @@
     ├── ClientLimit         429
     ├── Unavailable         503
     │   ├── BackendAbsent
+    │   ├── BackendNeverSeen
     │   ├── BackendBusy
     │   ├── BackendNotReady
     │   ├── StoreNeeded
@@ -179,6 +180,12 @@ class BackendAbsent(Unavailable):
     """A member of the route has no instance that can be asked."""
 
     reason = "backend_absent"
+
+
+class BackendNeverSeen(Unavailable):
+    """A name that was never answered may belong to a backend that has not connected to this hub yet."""
+
+    reason = "backend_never_seen"
 
 
 class BackendBusy(Unavailable):

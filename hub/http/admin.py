@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from hub.core.guard import AuditEntry, HeldAnswer, History
     from hub.core.tokens import TokenRing
     from hub.http.getparams import RequestIds
+    from hub.service.membership import Forgotten
     from hub.service.overview import Overview
     from hub.service.ports import Events
 
@@ -74,7 +75,7 @@ _NO_SUCH_PATH = (
 class Forgetting(Protocol):
     """Takes away what a backend claimed."""
 
-    async def forget(self, backend: str, who: str) -> tuple[str, ...]:
+    async def forget(self, backend: str, who: str) -> Forgotten:
         """Forget, and write down who said so; returns the patterns that went."""
         ...
 
@@ -241,6 +242,7 @@ class Admin:
             "ready": not missing,
             "missing": missing,
             "absent_backends": self._overview.absent(),
+            "never_seen_backends": self._overview.awaited(),
             "needs_restart": self._readiness.needs_restart,
         }
         return _shown(body, status=503 if missing else 200)
@@ -258,14 +260,14 @@ class Admin:
         name = _name(request)
         text = request.query.get("parameters", "{}").encode(errors="surrogatepass")
         parameters = _decoded(text, dict[str, Any], '"parameters" in the query is not a JSON object')
-        return _shown(self._overview.explain(name, request.query.get("route") or None, parameters))
+        return _shown(await self._overview.explain(name, request.query.get("route") or None, parameters))
 
     async def _forget(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         if name not in {backend.name for backend in self._overview.backends()}:
             raise UnknownBackend("no such backend in the hub's configuration; see: appset-hub backends list")
         who = await _who(request) if request.can_read_body else ""
-        return _shown({"backend": name, "forgotten": await self._membership.forget(name, who)})
+        return _shown(await self._membership.forget(name, who))
 
     async def _get_held(self, _: web.Request) -> web.Response:
         return _shown(self._guarded.held())

@@ -37,11 +37,12 @@ from hub.rpc.server import CannotListen, RpcServer, ServerTls
 from hub.schema import JsonSchemas
 from hub.service.ask import Asker
 from hub.service.audit import AuditLog
+from hub.service.completeness import Completeness
 from hub.service.execute import Execute
 from hub.service.guard import Guard
 from hub.service.inputs import Inputs
 from hub.service.lastgood import LastGoodAnswers
-from hub.service.membership import Membership, MembershipLimits, stored_claims
+from hub.service.membership import Membership, MembershipLimits, stored_claims, stored_sightings
 from hub.service.overview import Overview
 from hub.service.pool import Pool
 from hub.service.remembered import RememberedAnswers
@@ -67,7 +68,7 @@ DEV_CLIENT = Client(name="dev")
 
 
 def _dev_grant(backend: str) -> Grant:
-    return Grant(backend=backend, application_sets=("*",), addresses=("127.0.0.1:*", "localhost:*"))
+    return Grant(backend=backend, application_sets=("*",), addresses=("127.0.0.1:*", "localhost:*"), expected=False)
 
 
 class Hub:
@@ -120,7 +121,11 @@ class Hub:
         await stack.enter_async_context(store)
         grants = [one.grant for one in settings.backends]
         directory: Directory[Link] = Directory(
-            grants, await stored_claims(store), lasting=store.lasting, others=_dev_grant if settings.dev else None
+            grants,
+            await stored_claims(store),
+            lasting=store.lasting,
+            seen=await stored_sightings(store),
+            others=_dev_grant if settings.dev else None,
         )
         self._pool = Pool(directory, clock)
         self._routing = Routing(directory)
@@ -131,8 +136,10 @@ class Hub:
         audit = AuditLog(store, time.time)
         self._guard = Guard(store, self.telemetry, time.time, audit)
         await self._guard.open()
+        completeness = Completeness(store)
         self._execute = Execute(
             routing=self._routing,
+            completeness=completeness,
             inputs=Inputs(directory, schemas),
             asker=asker,
             remembered=self._remembered,
@@ -163,7 +170,7 @@ class Hub:
                 max_instances=limits.max_instances,
             ),
         )
-        self._overview = Overview(directory, self._routing)
+        self._overview = Overview(directory, self._routing, completeness)
         self.membership.configure(grants)
         self._set_routes(settings)
         for work in (self.membership.expire(), keep_bounded(store, limits.kept_questions)):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hub.core.answer import CheckedAnswer, Limits
     from hub.core.clients import Client
     from hub.core.routes import Route
+    from hub.service.completeness import Completeness
     from hub.service.guard import Guard
     from hub.service.inputs import Inputs
     from hub.service.lastgood import LastGoodAnswers
@@ -57,6 +58,7 @@ class Execute:
         self,
         *,
         routing: Routing,
+        completeness: Completeness,
         inputs: Inputs,
         asker: Asker,
         remembered: RememberedAnswers,
@@ -68,6 +70,7 @@ class Execute:
         limits: Limits,
     ) -> None:
         self._routing = routing
+        self._completeness = completeness
         self._inputs = inputs
         self._asker = asker
         self._remembered = remembered
@@ -87,6 +90,8 @@ class Execute:
         """
         route = self._route(request)
         call = request.call
+        if route.unseen:
+            await self._completeness.check(route, call.application_set_name)
         question = Question(
             client=request.client.name,
             route=route.name,

@@ -15,6 +15,7 @@ from hub.core.directory import MAX_PATTERNS, BackendInfo, Directory, Grant, Inst
 from hub.core.errors import StoreFailed
 from hub.core.events import BackendForgotten, ClaimIgnored, InstanceJoined, InstanceLeft
 from hub.core.registration import Malformed, NotGranted, NotNow, TooMany, check_grant, check_info
+from hub.service import records
 from hub.service.ports import Change
 
 if TYPE_CHECKING:
@@ -45,6 +46,19 @@ class MembershipLimits(msgspec.Struct, frozen=True, kw_only=True):
 async def stored_claims(store: Store) -> dict[str, tuple[str, ...]]:
     """What backends had claimed before this process started."""
     return {backend: _decode_patterns(value) for backend, value in (await store.load(CLAIMS)).items()}
+
+
+async def stored_sightings(store: Store) -> frozenset[str]:
+    """The backends that had connected before this process started, or that an operator has forgotten."""
+    return frozenset(await store.load(records.SEEN))
+
+
+class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator took away: the backend's claimed patterns, and whether it had never connected until now."""
+
+    backend: str
+    forgotten: tuple[str, ...]
+    never_seen: bool = False
 
 
 class Membership:
@@ -155,10 +169,10 @@ class Membership:
             if instance.kind != "attached" and instance.info.name in backends:
                 self._dial(instance.info, instance.address, instance.kind, instance.expires_s)
 
-    async def forget(self, backend: str, who: str) -> tuple[str, ...]:
+    async def forget(self, backend: str, who: str) -> Forgotten:
         """Take away what a backend claimed in the past, and write down who said so; returns what went.
 
-        What its present instances claim stays.
+        What its present instances claim stays. One that has never connected is not waited for from now on.
 
         Raises:
             StoreFailed: it could not be written; nothing changed.
@@ -167,9 +181,10 @@ class Membership:
             before = self._directory.registered_claim(backend)
             after = self._directory.current_claim(backend)
             gone = tuple(pattern for pattern in before if pattern not in after)
+            found = Forgotten(backend=backend, forgotten=gone, never_seen=not self._directory.seen(backend))
             await self._save(backend, after, self._audit.forgotten(backend, gone, who))
         self._events.emit(BackendForgotten(backend=backend, patterns=gone, who=who))
-        return gone
+        return found
 
     async def expire(self) -> None:
         """End the leases that were not renewed, until cancelled."""
@@ -195,7 +210,7 @@ class Membership:
             check_grant(info, self._directory.grant(info.name))
             self._check_room(info)
             claim = self._directory.widened_claim(info)
-            if claim != self._directory.registered_claim(info.name):
+            if claim != self._directory.registered_claim(info.name) or not self._directory.seen(info.name):
                 try:
                     await self._save(info.name, claim)
                 except StoreFailed as error:
@@ -210,8 +225,10 @@ class Membership:
 
     async def _save(self, backend: str, patterns: tuple[str, ...], *others: Change) -> None:
         value = msgspec.json.encode(patterns) if patterns else None
-        await self._store.apply([Change(kind=CLAIMS, key=backend, value=value), *others])
+        seen = Change(kind=records.SEEN, key=backend, value=b"true")
+        await self._store.apply([Change(kind=CLAIMS, key=backend, value=value), seen, *others])
         self._directory.set_claim(backend, patterns)
+        self._directory.set_seen(backend)
         self._routing.claims_changed()
 
     def _in_flight(self, info: BackendInfo) -> int:

@@ -124,6 +124,14 @@ class Store(Protocol):
         """
         ...
 
+    async def has(self, kind: str, prefix: str) -> bool:
+        """Whether there is any value of a kind whose key starts with ``prefix``.
+
+        Raises:
+            StoreFailed: it cannot be read.
+        """
+        ...
+
     async def apply(self, changes: Sequence[Change]) -> None:
         """Write all changes, or none of them; they last when this returns.
 

@@ -18,6 +18,8 @@ HELD = "held"
 HISTORY = "history"
 AUDIT = "audit"
 LAST_GOOD = "last_good"
+SEEN = "seen"
+"""Of a backend: it has connected to this hub, or an operator has forgotten it."""
 
 OF_QUESTIONS = (BASELINES, BASELINE_CHANGES, HISTORY, LAST_GOOD)
 """What is kept of a question under its key, and dropped together: a part of it would be mistaken for the whole."""

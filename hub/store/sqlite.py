@@ -68,6 +68,10 @@ class SqliteStore:
         """One value."""
         return await self._run(lambda connection: self._get(connection, kind, key))
 
+    async def has(self, kind: str, prefix: str) -> bool:
+        """Whether there is any value of a kind whose key starts with ``prefix``."""
+        return await self._run(lambda connection: self._has(connection, kind, prefix))
+
     async def prune(self, kinds: Sequence[str], keep: int) -> None:
         """Drop all values of some kinds, but those under the ``keep`` keys to which any of them was written last."""
         await self._run(lambda connection: self._prune(connection, kinds, keep))
@@ -104,6 +108,14 @@ class SqliteStore:
     def _get(connection: sqlite3.Connection, kind: str, key: str) -> bytes | None:
         found = connection.execute("SELECT value FROM stored WHERE kind = ? AND key = ?", (kind, key)).fetchone()
         return None if found is None else found[0]
+
+    @staticmethod
+    def _has(connection: sqlite3.Connection, kind: str, prefix: str) -> bool:
+        # In the index's order, the first key that is not before the prefix starts with it if any does.
+        first = connection.execute(
+            "SELECT key FROM stored WHERE kind = ? AND key >= ? ORDER BY key LIMIT 1", (kind, prefix)
+        ).fetchone()
+        return first is not None and first[0].startswith(prefix)
 
     @staticmethod
     def _prune(connection: sqlite3.Connection, kinds: Sequence[str], keep: int) -> None:

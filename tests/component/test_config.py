@@ -448,3 +448,13 @@ def test_the_json_schema_can_be_published() -> None:
     schema = msgspec.json.schema(File)
     assert json.dumps(schema)
     assert all("description" in one for one in schema["$defs"]["Route"]["properties"].values() if "$ref" not in one)
+
+
+def test_a_backend_is_expected_unless_it_says_otherwise(folder: Path) -> None:
+    (backend,) = loaded(folder, CLIENT + BACKEND).backends
+    assert backend.grant.expected
+    settings = loaded(folder, CLIENT + BACKEND.replace("application_sets", "expected: false, application_sets"))
+    assert not settings.backends[0].grant.expected
+    assert settings.warnings == ()
+    settings = loaded(folder, CLIENT + "backends: [{name: images, tokens: [{file: images}], expected: false}]\n")
+    assert any("without application_sets it claims nothing" in warning for warning in settings.warnings)

@@ -104,6 +104,19 @@ async def test_a_prefix_is_taken_literally(opened: Callable[[], Any], prefix: st
         assert list(await store.load("claims", prefix)) == (every if keys is None else keys)
 
 
+@pytest.mark.parametrize(
+    ("prefix", "found"),
+    [("fb-1/", True), ("fb-10/", True), ("fb-", True), ("", True), ("fb", True), ("ä/", True),
+     ("fb-1/c", False), ("fb-0", False), ("fb-2", False), ("FB-1/", False), ("fb-%", False), ("fb_1", False),
+     ("z", False)],
+)  # fmt: skip
+async def test_a_prefix_has_a_value_or_not(opened: Callable[[], Any], prefix: str, *, found: bool) -> None:
+    async with opened() as store:
+        await store.apply([put(key) for key in ("fb-1/a", "fb-10/a", "fb-1/b", "ä/x")] + [put("z", kind="held")])
+        assert await store.has("claims", prefix) == found
+        assert not await store.has("history", prefix)
+
+
 async def test_what_was_written_last_comes_last(opened: Callable[[], Any]) -> None:
     async with opened() as store:
         await store.apply([put("a"), put("b"), put("c")])

@@ -147,6 +147,12 @@ class FakeStore:
         self.read += 1
         return self.values.get((kind, key))
 
+    async def has(self, kind: str, prefix: str) -> bool:
+        self.read += 1
+        if self.failing:
+            raise StoreFailed("the hub's store cannot be read or written; its log says why")
+        return any(of == kind and key.startswith(prefix) for of, key in self.values)
+
     async def prune(self, kinds: Sequence[str], keep: int) -> None:
         if self.failing:
             raise StoreFailed("the hub's store cannot be read or written; its log says why")

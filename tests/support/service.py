@@ -17,6 +17,7 @@ from hub.core.question import parse_call
 from hub.core.routes import CLAIMED, Route, Trust
 from hub.service.ask import Asker
 from hub.service.audit import AuditLog
+from hub.service.completeness import Completeness
 from hub.service.execute import Execute, Request
 from hub.service.flights import Caller
 from hub.service.guard import Guard
@@ -40,8 +41,8 @@ NOBODY = Caller(lambda: None)
 NO_GUARD = Trust(guard=GuardPolicy(mode="off"))
 
 GRANTS = (
-    Grant(backend="images", application_sets=("*",), addresses=("*.images.svc:50051",)),
-    Grant(backend="owners", application_sets=("*",), addresses=("*.owners.svc:50051",)),
+    Grant(backend="images", application_sets=("*",), addresses=("*.images.svc:50051",), expected=False),
+    Grant(backend="owners", application_sets=("*",), addresses=("*.owners.svc:50051",), expected=False),
 )
 
 
@@ -78,7 +79,13 @@ class Service:
         self.events = FakeEvents()
         self.store = store or FakeStore()
         self.dialler = FakeDialler()
-        self.directory: Directory[Link] = Directory(grants, claims or {}, lasting=self.store.lasting, others=others)
+        self.directory: Directory[Link] = Directory(
+            grants,
+            claims or {},
+            lasting=self.store.lasting,
+            seen=[key for kind, key in self.store.values if kind == "seen"],
+            others=others,
+        )
         self.pool = Pool(self.directory, self.now)
         self.routing = Routing(self.directory)
         self.remembered = RememberedAnswers(max_entries=remembered_entries, max_bytes=1_000_000)
@@ -91,8 +98,10 @@ class Service:
         self.asker = Asker(
             pool=self.pool, events=self.events, clock=self.now, timekeeper=timekeeper, limits=answer_limits
         )
+        completeness = Completeness(self.store)
         self.execute = Execute(
             routing=self.routing,
+            completeness=completeness,
             inputs=Inputs(self.directory, schemas),
             asker=self.asker,
             remembered=self.remembered,
@@ -115,7 +124,7 @@ class Service:
             audit=audit,
             limits=MembershipLimits(**limits),
         )
-        self.overview = Overview(self.directory, self.routing)
+        self.overview = Overview(self.directory, self.routing, completeness)
         self.set_routes(*routes)
 
     def set_routes(self, *routes: Route) -> None:
