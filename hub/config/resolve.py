@@ -77,15 +77,21 @@ class Resolver:
             if not getattr(listen, name).loopback:
                 self._wrong(("listen", name), 'with --dev the hub listens on loopback only, such as "127.0.0.1:4355"')
 
-    def _store(self, folder: Path) -> str:
-        store = self._written.store
-        fault = addresses.store_fault(store)
+    def _store(self, folder: Path) -> core.StoreSettings:
+        written = self._written.store
+        at: At = ("store", "url") if isinstance(written, shape.Store) else ("store",)
+        store = written if isinstance(written, shape.Store) else shape.Store(url=written)
+        fault = addresses.store_fault(store.url)
         if fault is not None:
-            self._wrong(("store",), fault)
-            self._findings.bad(("store",))
-        if not store.startswith(addresses.SQLITE):
-            return store
-        return addresses.SQLITE + str(folder / store.removeprefix(addresses.SQLITE))
+            self._wrong(at, fault)
+            self._findings.bad(at)
+        expects = store.expect == "initialised"
+        if expects and store.url == addresses.MEMORY:
+            self._wrong(("store", "expect"), "memory: is empty at each start; use sqlite:PATH, or leave out expect")
+        url = store.url
+        if url.startswith(addresses.SQLITE):
+            url = addresses.SQLITE + str(folder / url.removeprefix(addresses.SQLITE))
+        return core.StoreSettings(url=url, expect_initialised=expects)
 
     def _seconds(self, at: At, text: str) -> float:
         value_s = seconds(text)

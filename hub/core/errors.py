@@ -28,6 +28,9 @@
     │   ├── BackendNotReady
     │   ├── StoreNeeded
     │   ├── StoreFailed
+    │   ├── StoreUninitialised
+    │   ├── StoreLost
+    │   ├── StoreDamaged
     │   ├── Shedding
     │   └── Draining
     ├── BadGateway          502
@@ -210,6 +213,24 @@ class StoreFailed(Unavailable):
     """What has to last could not be written or read."""
 
     reason = "store_failed"
+
+
+class StoreUninitialised(Unavailable):
+    """The store is empty where an initialised one is expected: what answers are compared to may be lost."""
+
+    reason = "store_uninitialised"
+
+
+class StoreLost(Unavailable):
+    """The store's file was deleted, replaced or damaged under the running hub."""
+
+    reason = "store_lost"
+
+
+class StoreDamaged(Unavailable):
+    """A record of the store cannot be read."""
+
+    reason = "store_damaged"
 
 
 class Shedding(Unavailable):

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from hub.core.guard import AuditEntry, HeldAnswer, History
     from hub.core.tokens import TokenRing
     from hub.http.getparams import RequestIds
+    from hub.service.keeping import Initialised, StoreView
     from hub.service.membership import Forgotten
     from hub.service.overview import Overview
     from hub.service.ports import Events
@@ -70,6 +71,18 @@ _NO_SUCH_PATH = (
     "no such path: this is the hub's admin port, with /metrics, /livez, /readyz, /healthz and /api; Argo CD's baseUrl "
     "needs the HTTP port (listen.http)"
 )
+
+
+class Initialising(Protocol):
+    """Knows the store."""
+
+    def view(self) -> StoreView:
+        """The store of this moment."""
+        ...
+
+    async def init(self, who: str) -> Initialised:
+        """Start with an empty store."""
+        ...
 
 
 class Forgetting(Protocol):
@@ -143,6 +156,7 @@ class Admin:
         overview: Overview,
         membership: Forgetting,
         guard: DecidingAndRemembering,
+        keeper: Initialising,
         notices: Notices,
         metrics: CollectorRegistry,
         readiness: Readiness,
@@ -153,6 +167,7 @@ class Admin:
         self._overview = overview
         self._membership = membership
         self._guarded = guard
+        self._keeper = keeper
         self._notices = notices
         self._metrics = metrics
         self._readiness = readiness
@@ -180,6 +195,8 @@ class Admin:
                 web.get("/api/held", self._get_held),
                 web.get("/api/history", self._get_history),
                 web.get("/api/audit", self._get_audit),
+                web.get("/api/store", self._get_store),
+                web.post("/api/store/init", self._init_store),
                 web.post("/api/backends/{name}/forget", self._forget),
                 web.post("/api/held/{id}/accept", self._accept),
                 web.post("/api/held/{id}/reject", self._reject),
@@ -244,6 +261,7 @@ class Admin:
             "absent_backends": self._overview.absent(),
             "never_seen_backends": self._overview.awaited(),
             "needs_restart": self._readiness.needs_restart,
+            "store": self._keeper.view(),
         }
         return _shown(body, status=503 if missing else 200)
 
@@ -268,6 +286,12 @@ class Admin:
             raise UnknownBackend("no such backend in the hub's configuration; see: appset-hub backends list")
         who = await _who(request) if request.can_read_body else ""
         return _shown(await self._membership.forget(name, who))
+
+    async def _get_store(self, _: web.Request) -> web.Response:
+        return _shown(self._keeper.view())
+
+    async def _init_store(self, request: web.Request) -> web.Response:
+        return _shown(await self._keeper.init(await _who(request)))
 
     async def _get_held(self, _: web.Request) -> web.Response:
         return _shown(self._guarded.held())

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hub.service.completeness import Completeness
     from hub.service.guard import Guard
     from hub.service.inputs import Inputs
+    from hub.service.keeping import StoreKeeper
     from hub.service.lastgood import LastGoodAnswers
     from hub.service.ports import Clock, Events
     from hub.service.remembered import RememberedAnswers
@@ -57,6 +58,7 @@ class Execute:
     def __init__(  # noqa: PLR0913 - its collaborators, each of them named at the call
         self,
         *,
+        keeper: StoreKeeper,
         routing: Routing,
         completeness: Completeness,
         inputs: Inputs,
@@ -69,6 +71,7 @@ class Execute:
         timekeeper: Timekeeper,
         limits: Limits,
     ) -> None:
+        self._keeper = keeper
         self._routing = routing
         self._completeness = completeness
         self._inputs = inputs
@@ -88,6 +91,7 @@ class Execute:
         Raises:
             HubError: there is none. A part of an answer is never one.
         """
+        self._keeper.check()
         route = self._route(request)
         call = request.call
         if route.unseen:

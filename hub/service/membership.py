@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hub.core.directory import MAX_PATTERNS, BackendInfo, Directory, Grant, Instance
-from hub.core.errors import StoreFailed
-from hub.core.events import BackendForgotten, ClaimIgnored, InstanceJoined, InstanceLeft
+from hub.core.errors import StoreDamaged, StoreFailed, StoreLost
+from hub.core.events import BackendForgotten, ClaimIgnored, InstanceJoined, InstanceLeft, StoreTrouble
 from hub.core.registration import Malformed, NotGranted, NotNow, TooMany, check_grant, check_info
 from hub.service import records
 from hub.service.ports import Change
@@ -43,9 +43,20 @@ class MembershipLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_instances: int = 1000
 
 
-async def stored_claims(store: Store) -> dict[str, tuple[str, ...]]:
-    """What backends had claimed before this process started."""
-    return {backend: _decode_patterns(value) for backend, value in (await store.load(CLAIMS)).items()}
+async def stored_claims(store: Store, events: Events) -> dict[str, tuple[str, ...]]:
+    """What backends had claimed before this process started.
+
+    A claim that cannot be read counts for every name of its backend's grant, until the backend is forgotten.
+    """
+    claims = {}
+    for backend, value in (await store.load(CLAIMS)).items():
+        try:
+            claims[backend] = records.read(_decode_patterns, CLAIMS, backend, value)
+        except StoreDamaged as error:
+            # Fail closed: who knows which names would lack its sets.
+            claims[backend] = ("*",)
+            events.emit(StoreTrouble(detail=f"{error}; or run: appset-hub backends forget {backend}"))
+    return claims
 
 
 async def stored_sightings(store: Store) -> frozenset[str]:
@@ -213,7 +224,7 @@ class Membership:
             if claim != self._directory.registered_claim(info.name) or not self._directory.seen(info.name):
                 try:
                     await self._save(info.name, claim)
-                except StoreFailed as error:
+                except (StoreFailed, StoreLost) as error:
                     raise NotNow("the hub's store cannot be written; nothing was registered") from error
 
     def _check_room(self, info: BackendInfo) -> None:

@@ -38,6 +38,9 @@ class MemoryStore:
             for kind in kinds:
                 self._values.pop((kind, dropped), None)
 
+    async def verify(self) -> None:
+        """It is there as long as the process."""
+
     async def apply(self, changes: Sequence[Change]) -> None:
         """Write all changes."""
         for change in changes:

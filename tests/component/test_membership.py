@@ -13,7 +13,7 @@ from hub.core.errors import NobodyServes, StoreFailed, StoreNeeded
 from hub.core.events import BackendForgotten, ClaimIgnored, InstanceJoined, InstanceLeft
 from hub.core.registration import Malformed, NotGranted, NotNow, RegistrationError, TooMany
 from hub.service.membership import CLAIMS, stored_claims
-from tests.support.fakes import FakeLink, FakeStore, Gate
+from tests.support.fakes import FakeEvents, FakeLink, FakeStore, Gate
 from tests.support.service import GRANTS, Service, info, route
 from tests.support.virtual import all_has_run, on_virtual_time
 
@@ -61,7 +61,7 @@ async def test_a_claim_that_is_known_needs_no_store() -> None:
 @on_virtual_time
 async def test_a_hub_that_starts_cold_waits_for_all_who_ever_claimed() -> None:
     store = FakeStore(values={"images": b'["fb-*"]', "owners": b'["fb-*"]'})
-    hub = Service(store=store, claims=await stored_claims(store))
+    hub = Service(store=store, claims=await stored_claims(store, FakeEvents()))
     hub.routing.claims_changed()
     await hub.attach(FakeLink("one"), "images", "fb-*")
     error = await hub.refusal("fb-1")

@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hub.core.errors import StoreFailed
+from hub.core.errors import StoreFailed, StoreLost
 from hub.core.events import Event
 from hub.service.ports import Ask, Change, RawAnswer, Reachability
 
@@ -135,6 +135,7 @@ class FakeStore:
         self.lasting = lasting
         self.values: dict[tuple[str, str], bytes] = {("claims", key): value for key, value in (values or {}).items()}
         self.failing = False
+        self.lost = False
         self.gate: asyncio.Event | None = None
         self.applied = 0
         self.read = 0
@@ -159,6 +160,10 @@ class FakeStore:
         latest = list(dict.fromkeys(key for of, key in reversed(self.values) if of in kinds))
         self.values = {of: value for of, value in self.values.items() if of[0] not in kinds or of[1] in latest[:keep]}
         self.pruned += 1
+
+    async def verify(self) -> None:
+        if self.lost:
+            raise StoreLost("the file of the hub's store was deleted")
 
     async def apply(self, changes: Sequence[Change]) -> None:
         if self.gate is not None:

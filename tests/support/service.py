@@ -22,6 +22,7 @@ from hub.service.execute import Execute, Request
 from hub.service.flights import Caller
 from hub.service.guard import Guard
 from hub.service.inputs import Inputs
+from hub.service.keeping import StoreKeeper, StoreRecord
 from hub.service.lastgood import LastGoodAnswers
 from hub.service.membership import Membership, MembershipLimits
 from hub.service.overview import Overview
@@ -73,6 +74,7 @@ class Service:
         answer_limits: Limits | None = None,
         remembered_entries: int = 100,
         others: Callable[[str], Grant] | None = None,
+        initialised: bool = True,
         **limits: Any,
     ) -> None:
         self.now = asyncio.get_running_loop().time
@@ -98,8 +100,19 @@ class Service:
         self.asker = Asker(
             pool=self.pool, events=self.events, clock=self.now, timekeeper=timekeeper, limits=answer_limits
         )
+        self.keeper = StoreKeeper(
+            store=self.store,
+            events=self.events,
+            clock=self.now,
+            audit=audit,
+            new_id=lambda: "5707e",
+            expect_initialised=False,
+        )
+        if initialised:
+            self.keeper.take(StoreRecord(id="5707e", created_at_s=1.0))
         completeness = Completeness(self.store)
         self.execute = Execute(
+            keeper=self.keeper,
             routing=self.routing,
             completeness=completeness,
             inputs=Inputs(self.directory, schemas),
