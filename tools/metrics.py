@@ -37,6 +37,9 @@ class _Empty:
     def held_answers(self) -> int:
         return 0
 
+    def store(self) -> tuple[float, bool]:
+        return 0.0, False
+
     def remembered(self) -> tuple[int, int]:
         return 0, 0
 

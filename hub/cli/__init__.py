@@ -18,6 +18,7 @@ from hub.cli.manifests import argocd
 from hub.cli.operating import backends, explain, routes
 from hub.cli.quickstart import quickstart
 from hub.cli.serving import serve
+from hub.cli.storing import store
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,6 +41,7 @@ for command in (
     reject,
     audit,
     history,
+    store,
 ):
     main.add_command(command)
 describe_exits(main)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
@@ -13,7 +12,7 @@ import click
 from hub.cli.discovery import operator_options
 from hub.cli.login import by_option
 from hub.cli.options import NO
-from hub.cli.printing import pairs, print_json, print_table, say, some
+from hub.cli.printing import moment, pairs, print_json, print_table, say, some
 from hub.core.guard import AuditEntry, HeldAnswer, History
 
 if TYPE_CHECKING:
@@ -24,10 +23,6 @@ _ARGO_CD_NAMESPACE = "argocd"
 
 # What Kubernetes allows. Other names are made up by callers, and must not reach a shell.
 _OBJECT_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
-
-
-def _time(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 @click.command()
@@ -56,7 +51,7 @@ def _held_row(one: HeldAnswer) -> tuple[str, ...]:
         pairs(one.input or {}, "="),
         pairs(one.members, " "),
         f"{one.went} of {one.before}",
-        _time(one.since_s),
+        moment(one.since_s),
         one.decision or "-",
         some(one.missing, one.went),
     )
@@ -126,23 +121,25 @@ def reject(held_id: str, *, by: str, hub: Operator, as_json: bool) -> None:
 @click.command()
 @operator_options
 def audit(hub: Operator, *, as_json: bool) -> None:
-    """List who decided what: held answers accepted, rejected or released, and backends forgotten."""
+    """List who decided what: held answers, forgotten backends, and an empty store."""
     found = hub.get("/api/audit", list[AuditEntry])
     if as_json:
         print_json(found)
         return
     print_table(
         ("TIME (UTC)", "WHO", "ACTION", "WHAT", "DETAILS"),
-        [(_time(one.at_s), one.who or "-", one.action, *_decided(one)) for one in found],
+        [(moment(one.at_s), one.who or "-", one.action, *_decided(one)) for one in found],
         empty="nothing has been decided yet",
     )
 
 
 def _decided(entry: AuditEntry) -> tuple[str, str]:
     """What a decision was about, and its details."""
+    if entry.store_id:
+        return f"store {entry.store_id}", "started with an empty store"
     if entry.subject is None:
         gone = ", ".join(entry.patterns)
-        return f"backend {entry.backend}", f"no longer claims {gone}" if gone else "there was nothing to forget"
+        return f"backend {entry.backend}", f"no longer claims {gone}" if gone else "it had claimed nothing"
     subject = entry.subject
     details = f"{entry.went} of {entry.before} sets missing or changed, input {subject.input_digest}"
     return f"{entry.held_id} {subject.application_set_name} (route {subject.route})", details
@@ -166,7 +163,7 @@ def history(name: str, *, hub: Operator, as_json: bool) -> None:
 
 def _change_row(subject: Subject, change: Change) -> tuple[str, ...]:
     return (
-        _time(change.at_s),
+        moment(change.at_s),
         subject.input_digest,
         str(change.sets),
         f"+{change.came} {some(change.came_shown, change.came)}".strip(),

@@ -72,6 +72,11 @@ EXITS = {
     "reject": Exits("rejected", "refused: nothing is held under ID, or a wrong admin token"),
     "audit": _LISTED,
     "history": _LISTED,
+    "store status": Exits("initialised", "not initialised, or lost"),
+    "store init": Exits(
+        "initialised, or it was before", "refused: the store cannot be written, a hub uses it, or a wrong admin token"
+    ),
+    "store check": Exits("sound", "damaged", unknown="could not find out: there is no such file, or it is no store"),
 }
 
 _OTHERS = Exits("done", "no", unknown="could not find out")

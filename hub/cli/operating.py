@@ -13,6 +13,7 @@ from hub.cli.discovery import operator_options
 from hub.cli.login import by_option
 from hub.cli.options import failed, parameters_option, parse_parameters
 from hub.cli.printing import print_json, print_table, say
+from hub.service.membership import Forgotten
 from hub.service.overview import BackendView, ExplainView, InstanceView, RouteView
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ def _show_backends(hub: Operator, *, as_json: bool) -> None:
     for backend in found:
         if backend.ignored:
             say(_ignored_text(backend), err=True)
+        if backend.awaited:
+            say(_awaited_text(backend), err=True)
 
 
 def _ignored_text(backend: BackendView) -> str:
@@ -110,18 +113,20 @@ def _ignored_text(backend: BackendView) -> str:
     )
 
 
+def _awaited_text(backend: BackendView) -> str:
+    granted = ", ".join(f'"{pattern}"' for pattern in backend.granted)
+    return (
+        f'warning: backend "{backend.name}" has never connected to this hub, so names that match {granted} and were '
+        "never answered get a 503; start it, or set expected: false in hub.yaml, or run: "
+        f"appset-hub backends forget {backend.name}"
+    )
+
+
 def _instance_cells(backend: BackendView, one: InstanceView | None) -> tuple[str, ...]:
     claims, ignored = (", ".join(patterns) or "-" for patterns in (backend.claimed, backend.ignored))
     if one is None:
         return backend.state, claims, ignored, "-", "-", "0"
     return one.state, claims, ignored, one.kind, one.instance, str(one.in_flight)
-
-
-class _Forgotten(msgspec.Struct, frozen=True):
-    """What the hub forgot."""
-
-    backend: str
-    forgotten: tuple[str, ...]
 
 
 @backends.command()
@@ -132,12 +137,14 @@ def forget(name: str, *, by: str, hub: Operator, as_json: bool) -> None:
     """Forget the claims of the backend NAME, so that the hub no longer waits for its sets.
 
     Argo CD then deletes the Applications that came only from this backend. Claims of instances that are still connected
-    stay.
+    stay. If it has never connected, the hub stops waiting for it.
     """
-    found = hub.post(f"/api/backends/{quote(name, safe='')}/forget", {"by": by}, _Forgotten)
+    found = hub.post(f"/api/backends/{quote(name, safe='')}/forget", {"by": by}, Forgotten)
     if as_json:
         print_json(found)
     elif found.forgotten:
         say(f"forgotten: {', '.join(found.forgotten)}")
+    elif found.never_seen:
+        say("forgotten: it has never connected, and the hub no longer waits for it")
     else:
         say("there was nothing to forget")

@@ -7,6 +7,7 @@ move the cursor of a terminal, hide text or start another line, so every line of
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -39,6 +40,11 @@ def _printable_json(line: str) -> str:
     if line.isprintable():
         return line
     return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in line)
+
+
+def moment(at_s: float) -> str:
+    """A time of day in UTC."""
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:

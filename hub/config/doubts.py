@@ -131,6 +131,13 @@ def _backend(at: At, backend: shape.Backend, findings: Findings) -> None:
         for key in ("call_tls", "call_token"):
             if getattr(backend, key) is not None:
                 findings.doubt((*at, key), "has no effect: without address or addresses the hub never connects to it")
+    if not backend.expected and (backend.address or not backend.application_sets):
+        why = (
+            "the claim of a backend with an address is known"
+            if backend.address
+            else "without application_sets it claims nothing"
+        )
+        findings.doubt((*at, "expected"), f"has no effect: {why}")
     if backend.addresses and not backend.tokens and not backend.certificates:
         findings.doubt(
             (*at, "addresses"), "have no effect: without tokens or certificates the backend cannot register an address"

@@ -185,6 +185,8 @@ def _scalar_reason(value: Any, kind: inspect.Type, expected: str) -> str | None:
         return None if fits else f"expected {expected}, got {_got(value, kind)}{_meant(value, [kind])}"
     if isinstance(kind, inspect.IntType):
         return _number_reason(value, kind, expected)
+    if isinstance(kind, inspect.BoolType):
+        return None if isinstance(value, bool) else f"expected {expected}, got {_got(value)}"
     assert isinstance(kind, inspect.StrType)  # noqa: S101 - the file declares no other kind.
     return (
         None if isinstance(value, str) and _text_fits(value, kind) else f"expected {expected}, got {_got(value, kind)}"
@@ -238,6 +240,8 @@ def _empty(kind: inspect.Type) -> Any:
         return {}
     if isinstance(kind, inspect.IntType):
         return 1
+    if isinstance(kind, inspect.BoolType):
+        return False
     if isinstance(kind, inspect.StructType):
         return kind.cls(**{field.name: _empty(_bare(field.type)) for field in kind.fields if field.required})
     return str(kind.values[0]) if isinstance(kind, inspect.LiteralType) else ""

@@ -50,6 +50,9 @@ CertificateName = Annotated[
 Address = Annotated[str, Meta(extra={"expected": 'an address such as ":4355" or "127.0.0.1:4355"'})]
 
 
+_STORE_URL = '"memory:" or "sqlite:PATH"'
+
+
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A mapping of the file; an unknown key is an error.
 
@@ -159,6 +162,15 @@ class Backend(_Entry, frozen=True, kw_only=True):
             "any, it serves only routes that name it. For a backend with an `address` they are its claim."
         ),
     ] = []
+    expected: Annotated[
+        bool,
+        Meta(
+            description="Until it has connected once, a name that its `application_sets` cover and that was never "
+            "answered gets a 503, because an answer without its sets would be incomplete. Names that have a baseline "
+            "are not affected. `false`: do not wait for it. Has no effect with an `address`.",
+            extra={"expected": "true or false"},
+        ),
+    ] = True
     addresses: Annotated[
         list[Pattern],
         Meta(
@@ -381,17 +393,34 @@ class Log(_Entry, frozen=True, kw_only=True):
     )
 
 
+class Store(_Entry, frozen=True, kw_only=True):
+    """Persistent state: what answers are compared to, and which backends exist."""
+
+    form: ClassVar[str] = "{url: URL, expect: initialised}"
+
+    url: Annotated[str, Meta(description="`sqlite:PATH`, or `memory:`.", extra={"expected": _STORE_URL})]
+    expect: Annotated[
+        Literal["any", "initialised"],
+        Meta(
+            description="`any`: the hub initialises an empty store, logs it, and believes the first answer to each "
+            "question. `initialised`: an empty store may be a lost one, so every request gets a 503 until an operator "
+            "runs `appset-hub store init` or restores the file. Use `initialised` in production."
+        ),
+    ] = "any"
+
+
 class File(_Entry, frozen=True, kw_only=True):
     """All of `hub.yaml`."""
 
     listen: Annotated[Listen, Meta(description="The three ports.")] = Listen()
     tls: Annotated[Tls, Meta(description="TLS on the ports.")] = Tls()
     store: Annotated[
-        str,
+        str | Store,
         Meta(
-            description="Persistent state, such as which backends exist: `sqlite:PATH`, or `memory:`, which is lost on "
-            "exit. Changing it needs a restart.",
-            extra={"expected": '"memory:" or "sqlite:PATH"'},
+            description="Persistent state: `sqlite:PATH`, or `memory:`, which is lost on exit, baselines included; or "
+            'a mapping such as `{url: "sqlite:PATH", expect: initialised}`, of which a flag or variable replaces the '
+            "`url` only. Changing it needs a restart.",
+            extra={"expected": f"{_STORE_URL}, or {Store.form}"},
         ),
     ] = "sqlite:./appset-hub.db"
     deadline: Annotated[

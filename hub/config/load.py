@@ -101,7 +101,7 @@ def _report(source: Source, environment: Mapping[str, str], *, offline: bool, ch
     if not source.dev:
         _check_callable(source, written)
     if check_store:
-        _check_store(settings.store, findings)
+        _check_store(settings.store.url, findings)
     report_patterns(written.file, findings)
     report_doubts(written.file, findings)
     report_shadowed(written.file, findings)

@@ -154,7 +154,7 @@ def _scalars(struct: type[msgspec.Struct], prefix: str) -> Iterator[Scalar]:
         kinds = get_args(hint) or (hint,)
         if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
             yield from _scalars(hint, f"{path}.")
-        elif hint in (str, int) or all(isinstance(kind, str) for kind in kinds):
+        elif hint in (str, int) or str in kinds or all(isinstance(kind, str) for kind in kinds):
             yield Scalar(path, hint is int)
 
 
@@ -174,6 +174,9 @@ def _override(data: dict[str, Any], setting: Scalar, value: str, source: str, ov
         data = data.setdefault(parent, {})
         if not isinstance(data, dict):
             return  # Which is reported as what it is: a mapping of the file that is not one.
+    if isinstance(data.get(last), dict):
+        # Of a mapping that may be a text as well, the text is the address: the rest must not get lost with it.
+        data, parents, last = data[last], [*parents, last], "url"
     is_number = setting.is_number and re.fullmatch("[0-9]{1,18}", value)
     data[last] = int(value) if is_number else value
     overrides[*parents, last] = source

@@ -83,17 +83,23 @@ class Resolver:
             self._wrong(("listen", name), f'with --dev the hub listens on loopback only, such as "{here}"')
         return here
 
-    def _store(self, folder: Path, *, forget: bool) -> str:
+    def _store(self, folder: Path, *, forget: bool) -> core.StoreSettings:
         if forget and not self._findings.places.written(("store",)):
-            return addresses.MEMORY
-        store = self._written.store
-        fault = addresses.store_fault(store)
+            return core.StoreSettings(url=addresses.MEMORY)
+        written = self._written.store
+        at: At = ("store", "url") if isinstance(written, shape.Store) else ("store",)
+        store = written if isinstance(written, shape.Store) else shape.Store(url=written)
+        fault = addresses.store_fault(store.url)
         if fault is not None:
-            self._wrong(("store",), fault)
-            self._findings.bad(("store",))
-        if not store.startswith(addresses.SQLITE):
-            return store
-        return addresses.SQLITE + str(folder / store.removeprefix(addresses.SQLITE))
+            self._wrong(at, fault)
+            self._findings.bad(at)
+        expects = store.expect == "initialised"
+        if expects and store.url == addresses.MEMORY:
+            self._wrong(("store", "expect"), "memory: is empty at each start; use sqlite:PATH, or leave out expect")
+        url = store.url
+        if url.startswith(addresses.SQLITE):
+            url = addresses.SQLITE + str(folder / url.removeprefix(addresses.SQLITE))
+        return core.StoreSettings(url=url, expect_initialised=expects)
 
     def _seconds(self, at: At, text: str) -> float:
         value_s = seconds(text)
@@ -148,6 +154,7 @@ class Resolver:
                 application_sets=tuple(entry.application_sets),
                 addresses=tuple(entry.addresses),
                 configured_address=entry.address,
+                expected=entry.expected,
             ),
             tokens=self._credentials.tokens(at, "backend", entry.name, entry.tokens),
             certificates=tuple(entry.certificates),

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 import msgspec
 
 from hub.core.patterns import any_matches, matcher, without_overlap
-from hub.core.routes import Claim
+from hub.core.routes import Claim, Unseen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 LinkT = TypeVar("LinkT")
 
@@ -38,12 +38,16 @@ class BackendInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """What the configuration allows a backend: names that it may claim, and addresses that it may register."""
+    """What the configuration allows a backend: names that it may claim, and addresses that it may register.
+
+    ``expected``: until it has connected for the first time, it may claim any name that its grant covers.
+    """
 
     backend: str
     application_sets: tuple[str, ...] = ("*",)
     addresses: tuple[str, ...] = ()
     configured_address: str = ""
+    expected: bool = True
 
     def allows_address(self, address: str) -> bool:
         """Whether the hub may dial this address for the backend."""
@@ -95,6 +99,7 @@ class Directory(Generic[LinkT]):
         claims: Mapping[str, tuple[str, ...]],
         *,
         lasting: bool,
+        seen: Collection[str] = (),
         others: Callable[[str], Grant] | None = None,
     ) -> None:
         """Start with what the configuration grants and what the store remembers.
@@ -103,11 +108,13 @@ class Directory(Generic[LinkT]):
             grants: of all configured backends.
             claims: what backends had claimed before.
             lasting: whether the store outlives this process.
+            seen: backends that have connected before, or that an operator has forgotten.
             others: the grant of a backend that is not configured; only a hub for development has that.
         """
         self._lasting = lasting
         self._others = others
         self._registered: dict[str, tuple[str, ...]] = dict(claims)
+        self._seen = {*seen, *claims}
         self._instances: dict[str, dict[tuple[str, str], Instance[LinkT]]] = {}
         self._schemas: dict[str, bytes] = {}
         self._ignored: dict[str, tuple[str, ...]] = {}
@@ -137,6 +144,20 @@ class Directory(Generic[LinkT]):
                 yield Claim(backend=backend, patterns=patterns, granted=patterns, lasting=True)
             elif registered := self._registered.get(backend):
                 yield Claim(backend=backend, patterns=registered, granted=grant.application_sets, lasting=self._lasting)
+
+    def seen(self, backend: str) -> bool:
+        """Whether the backend has connected before, or an operator has forgotten it."""
+        return backend in self._seen
+
+    def set_seen(self, backend: str) -> None:
+        """From now on the backend's own claim is all that it may serve."""
+        self._seen.add(backend)
+
+    def unseen(self) -> Iterator[Unseen]:
+        """The configured backends that are expected and have never connected; the claim of a dialled one is known."""
+        for backend, grant in self._grants.items():
+            if grant.expected and not grant.configured_address and grant.application_sets and not self.seen(backend):
+                yield Unseen(backend=backend, granted=grant.application_sets)
 
     def registered_claim(self, backend: str) -> tuple[str, ...]:
         """All patterns that instances of this backend have claimed since it was last forgotten."""

@@ -23,10 +23,14 @@
     ├── ClientLimit         429
     ├── Unavailable         503
     │   ├── BackendAbsent
+    │   ├── BackendNeverSeen
     │   ├── BackendBusy
     │   ├── BackendNotReady
     │   ├── StoreNeeded
     │   ├── StoreFailed
+    │   ├── StoreUninitialised
+    │   ├── StoreLost
+    │   ├── StoreDamaged
     │   ├── Shedding
     │   └── Draining
     ├── BadGateway          502
@@ -181,6 +185,12 @@ class BackendAbsent(Unavailable):
     reason = "backend_absent"
 
 
+class BackendNeverSeen(Unavailable):
+    """A name that was never answered may belong to a backend that has not connected to this hub yet."""
+
+    reason = "backend_never_seen"
+
+
 class BackendBusy(Unavailable):
     """Every instance of a member has as many questions in flight as it takes."""
 
@@ -203,6 +213,24 @@ class StoreFailed(Unavailable):
     """What has to last could not be written or read."""
 
     reason = "store_failed"
+
+
+class StoreUninitialised(Unavailable):
+    """The store is empty where an initialised one is expected: what answers are compared to may be lost."""
+
+    reason = "store_uninitialised"
+
+
+class StoreLost(Unavailable):
+    """The store's file was deleted, replaced or damaged under the running hub."""
+
+    reason = "store_lost"
+
+
+class StoreDamaged(Unavailable):
+    """A record of the store cannot be read."""
+
+    reason = "store_damaged"
 
 
 class Shedding(Unavailable):

@@ -207,6 +207,36 @@ class StoreTrouble(Event, frozen=True, kw_only=True):
     detail: str
 
 
+class StoreOpened(Event, frozen=True, kw_only=True):
+    """The store has been initialised before; ``store_id`` and ``created_at_s`` (Unix seconds) say which one it is."""
+
+    store_id: str
+    created_at_s: float
+
+
+class StoreInitialised(Event, frozen=True, kw_only=True):
+    """A store was initialised: ``how`` is ``empty``, ``adopted`` (it has records of an older hub) or ``operator``.
+
+    Whatever is answered first is believed, unless it was adopted. ``lasting``: it outlives this process.
+    """
+
+    store_id: str
+    how: str
+    lasting: bool
+    who: str = ""
+
+
+class StoreUnusable(Event, frozen=True, kw_only=True):
+    """From now on no question is answered, because of the store. ``reason`` and ``message`` are what callers read."""
+
+    reason: str
+    message: str
+
+
+class StoreUsable(Event, frozen=True, kw_only=True):
+    """Questions are answered again."""
+
+
 class ConfigurationReloaded(Event, frozen=True, kw_only=True):
     """The configuration was read again; ``problem`` is empty when it was taken.
 
@@ -239,7 +269,7 @@ class ConfigurationDoubtful(Event, frozen=True, kw_only=True):
     problem: str
 
 
-TaskName = Literal["lease_expiry", "retention", "reload", "file_watch", "dial_watch", "store"]
+TaskName = Literal["lease_expiry", "retention", "reload", "file_watch", "dial_watch", "store", "store_watch"]
 """The tasks that run as long as the hub."""
 
 

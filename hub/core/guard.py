@@ -172,15 +172,16 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Who decided what, and when (Unix seconds).
 
     For a held answer, ``held_id``, ``subject``, ``went`` and ``before`` say which one. ``forget`` removed ``patterns``
-    from the claim of ``backend``.
+    from the claim of ``backend``. ``init`` started with the empty store ``store_id``.
     """
 
     at_s: float
     who: str
-    action: Literal["accept", "reject", "release", "passed", "forget"]
+    action: Literal["accept", "reject", "release", "passed", "forget", "init"]
     held_id: str = ""
     subject: Subject | None = None
     went: int = 0
     before: int = 0
     backend: str = ""
     patterns: tuple[str, ...] = ()
+    store_id: str = ""

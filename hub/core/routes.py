@@ -54,7 +54,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Which backends answer, and how.
 
     ``application_sets`` and ``parameters`` are glob patterns; all of ``parameters`` must match a top-level text of the
-    input. ``deadline_s`` and ``wait_for_absent_s`` are seconds.
+    input. ``deadline_s`` and ``wait_for_absent_s`` are seconds. ``unseen``, of a route made of claims: backends that
+    have never connected and may claim the name too.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     rules: AnswerRules = AnswerRules()
     values: ValueRules = ValueRules()
     trust: Trust = Trust()
+    unseen: tuple[str, ...] = ()
 
     @property
     def claimed(self) -> bool:
@@ -112,6 +114,13 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     lasting: bool
 
 
+class Unseen(msgspec.Struct, frozen=True, kw_only=True):
+    """A backend that has never connected, so that it may claim any name that the configuration grants it."""
+
+    backend: str
+    granted: tuple[str, ...]
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """Why a name goes where it goes: one line a step that was looked at, and the route or the refusal."""
 
@@ -126,25 +135,33 @@ class RouteTable:
     A look-up costs the same with ten routes and with ten thousand.
     """
 
-    def __init__(self, routes: Sequence[Route], claims: Iterable[Claim], *, claimed: Route = _CLAIMED_ROUTE) -> None:
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        claims: Iterable[Claim],
+        *,
+        unseen: Iterable[Unseen] = (),
+        claimed: Route = _CLAIMED_ROUTE,
+    ) -> None:
         """Index the configured routes, in order, and the claims; ``claimed`` is what all routes of claims are like."""
         self._routes = routes
         self._named = {route.name: route for route in routes}
         self._index = PatternIndex([(route.application_sets, route) for route in routes])
         self._like = claimed
-        self._set_claims(claims)
+        self._set_claims(claims, unseen)
 
-    def with_claims(self, claims: Iterable[Claim]) -> RouteTable:
+    def with_claims(self, claims: Iterable[Claim], unseen: Iterable[Unseen] = ()) -> RouteTable:
         """The same routes under other claims."""
         table = object.__new__(RouteTable)
         table._routes, table._named, table._index = self._routes, self._named, self._index
         table._like = self._like
-        table._set_claims(claims)
+        table._set_claims(claims, unseen)
         return table
 
-    def _set_claims(self, claims: Iterable[Claim]) -> None:
+    def _set_claims(self, claims: Iterable[Claim], unseen: Iterable[Unseen]) -> None:
         ordered = sorted(claims, key=lambda claim: claim.backend)
         self._claims = PatternIndex([(claim.patterns, claim) for claim in ordered])
+        self._unseen = PatternIndex([(one.granted, one.backend) for one in unseen])
         self._candidates: dict[str, list[Route]] = {}
         self._claimed: dict[str, Route | HubError] = {}
 
@@ -194,7 +211,9 @@ class RouteTable:
                 f"backends {backends} claim this name together, and the hub's store would forget that; "
                 "configure a route, or a store that lasts"
             )
-        return msgspec.structs.replace(self._like, members=tuple(claim.backend for claim in claims))
+        return msgspec.structs.replace(
+            self._like, members=tuple(claim.backend for claim in claims), unseen=tuple(self._unseen_on(name))
+        )
 
     def _unserved(self, name: str) -> str:
         # The first alone: there may be any number, and the message has room for one.
@@ -207,13 +226,21 @@ class RouteTable:
             claim for claim in self._claims.matching(name) if any(matcher(pattern)(name) for pattern in claim.granted)
         ]
 
+    def _unseen_on(self, name: str) -> list[str]:
+        return sorted(self._unseen.matching(name))
+
     def _explain_claims(self, name: str) -> list[str]:
         counting = self._claims_on(name)
-        return [
+        claims = [
             f'backend "{claim.backend}" claims it'
             + ("" if claim in counting else f", but its grant excludes the name: {_grant_text(claim.granted)}")
             for claim in self._claims.matching(name)
         ]
+        unseen = [
+            f'backend "{backend}" has never connected to this hub; its grant covers the name, so it may claim it'
+            for backend in self._unseen_on(name)
+        ]
+        return (claims or ["no backend claims it"]) + unseen
 
     def explain(self, path_route: str | None, name: str, parameters: Mapping[str, Any]) -> Decision:
         """Where a question would go, with the steps that lead there."""
@@ -229,7 +256,7 @@ class RouteTable:
                     break
             else:
                 steps.append("no configured route takes it")
-                steps += self._explain_claims(name) or ["no backend claims it"]
+                steps += self._explain_claims(name)
         else:
             steps.append(f'the path names route "{path_route}"')
         try:

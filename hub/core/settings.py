@@ -60,6 +60,14 @@ class TlsFiles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """Where persistent state is. ``expect_initialised``: an empty store waits for an operator."""
+
+    url: str
+    expect_initialised: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClientTokens:
     """A client, and the tokens that it may show."""
 
@@ -119,7 +127,7 @@ class Settings:
     listen: Listen
     http_tls: TlsFiles | None
     grpc_tls: TlsFiles | None
-    store: str
+    store: StoreSettings
     clients: tuple[ClientTokens, ...]
     backends: tuple[BackendSettings, ...]
     routes: tuple[Route, ...]

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from hub.core.guard import AuditEntry, HeldAnswer, History
     from hub.core.tokens import TokenRing
     from hub.http.getparams import RequestIds
+    from hub.service.keeping import Initialised, StoreView
+    from hub.service.membership import Forgotten
     from hub.service.overview import Overview
     from hub.service.ports import Events
 
@@ -71,11 +73,23 @@ _NO_SUCH_PATH = (
 )
 
 
+class Initialising(Protocol):
+    """Knows the store."""
+
+    def view(self) -> StoreView:
+        """The store of this moment."""
+        ...
+
+    async def init(self, who: str) -> Initialised:
+        """Start with an empty store."""
+        ...
+
+
 class Forgetting(Protocol):
     """Takes away what a backend claimed."""
 
-    async def forget(self, backend: str, who: str) -> tuple[str, ...]:
-        """Forget the backend's claims, and record who decided it; returns the forgotten patterns."""
+    async def forget(self, backend: str, who: str) -> Forgotten:
+        """Forget the backend's claims, and record who decided it; returns what was forgotten."""
         ...
 
 
@@ -144,6 +158,7 @@ class Admin:
         overview: Overview,
         membership: Forgetting,
         guard: DecidingAndRemembering,
+        keeper: Initialising,
         notices: Notices,
         metrics: CollectorRegistry,
         readiness: Readiness,
@@ -154,6 +169,7 @@ class Admin:
         self._overview = overview
         self._membership = membership
         self._guarded = guard
+        self._keeper = keeper
         self._notices = notices
         self._metrics = metrics
         self._readiness = readiness
@@ -181,6 +197,8 @@ class Admin:
                 web.get("/api/held", self._get_held),
                 web.get("/api/history", self._get_history),
                 web.get("/api/audit", self._get_audit),
+                web.get("/api/store", self._get_store),
+                web.post("/api/store/init", self._init_store),
                 web.post("/api/backends/{name}/forget", self._forget),
                 web.post("/api/held/{id}/accept", self._accept),
                 web.post("/api/held/{id}/reject", self._reject),
@@ -243,8 +261,10 @@ class Admin:
             "ready": not missing,
             "missing": missing,
             "absent_backends": self._overview.absent(),
+            "never_seen_backends": self._overview.awaited(),
             "needs_restart": self._readiness.needs_restart,
             "failing_tasks": self._readiness.failing(),
+            "store": self._keeper.view(),
         }
         return _shown(body, status=503 if missing else 200)
 
@@ -261,14 +281,20 @@ class Admin:
         name = _name(request)
         text = request.query.get("parameters", "{}").encode(errors="surrogatepass")
         parameters = _decoded(text, dict[str, Any], '"parameters" in the query is not a JSON object')
-        return _shown(self._overview.explain(name, request.query.get("route") or None, parameters))
+        return _shown(await self._overview.explain(name, request.query.get("route") or None, parameters))
 
     async def _forget(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         if name not in {backend.name for backend in self._overview.backends()}:
             raise UnknownBackend("no such backend in the hub's configuration; see: appset-hub backends list")
         who = await _who(request) if request.can_read_body else ""
-        return _shown({"backend": name, "forgotten": await self._membership.forget(name, who)})
+        return _shown(await self._membership.forget(name, who))
+
+    async def _get_store(self, _: web.Request) -> web.Response:
+        return _shown(self._keeper.view())
+
+    async def _init_store(self, request: web.Request) -> web.Response:
+        return _shown(await self._keeper.init(await _who(request)))
 
     async def _get_held(self, _: web.Request) -> web.Response:
         return _shown(self._guarded.held())

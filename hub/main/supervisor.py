@@ -13,6 +13,7 @@ reload         changes of files are not applied  started again
 file_watch     files are looked at each second   started again
 dial_watch     one address keeps its last state  started again
 store          changed answers are refused       the process ends, because its thread is gone
+store_watch    a lost store is noticed later     started again
 =============  ================================  ==============================================
 """
 

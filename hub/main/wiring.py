@@ -32,6 +32,7 @@ from hub.http.getparams import GetParams, RequestIds
 from hub.http.server import HttpServer
 from hub.main.certificates import Certificates, check_new, server_context
 from hub.main.fixed import needs_restart
+from hub.main.storing import ID_BYTES
 from hub.main.supervisor import Supervisor
 from hub.rpc.credentials import BackendAccess, Credentials
 from hub.rpc.dial import ChannelDialler, ChannelTls, DialSecurity
@@ -40,11 +41,13 @@ from hub.rpc.server import CannotListen, RpcServer, ServerTls
 from hub.schema import JsonSchemas
 from hub.service.ask import Asker
 from hub.service.audit import AuditLog
+from hub.service.completeness import Completeness
 from hub.service.execute import Execute
 from hub.service.guard import Guard
 from hub.service.inputs import Inputs
+from hub.service.keeping import StoreKeeper
 from hub.service.lastgood import LastGoodAnswers
-from hub.service.membership import Membership, MembershipLimits, stored_claims
+from hub.service.membership import Membership, MembershipLimits, stored_claims, stored_sightings
 from hub.service.overview import Overview
 from hub.service.pool import Pool
 from hub.service.remembered import RememberedAnswers
@@ -70,7 +73,7 @@ DEV_CLIENT = Client(name="dev")
 
 
 def _dev_grant(backend: str) -> Grant:
-    return Grant(backend=backend, application_sets=("*",), addresses=("127.0.0.1:*", "localhost:*"))
+    return Grant(backend=backend, application_sets=("*",), addresses=("127.0.0.1:*", "localhost:*"), expected=False)
 
 
 class Hub:
@@ -123,12 +126,26 @@ class Hub:
 
     async def _open_services(self, stack: AsyncExitStack) -> None:
         settings, clock, limits = self._settings, self._clock, self._settings.limits
-        store = _store(settings.store, self.telemetry)
+        store = _store(settings.store.url, self.telemetry)
         await stack.enter_async_context(store)
         await stack.enter_async_context(self.supervisor)
+        audit = AuditLog(store, time.time)
+        self._keeper = StoreKeeper(
+            store=store,
+            events=self.telemetry,
+            clock=time.time,
+            audit=audit,
+            new_id=lambda: secrets.token_hex(ID_BYTES),
+            expect_initialised=settings.store.expect_initialised,
+        )
+        await self._keeper.open()
         grants = [one.grant for one in settings.backends]
         directory: Directory[Link] = Directory(
-            grants, await stored_claims(store), lasting=store.lasting, others=_dev_grant if settings.dev else None
+            grants,
+            await stored_claims(store, self.telemetry),
+            lasting=store.lasting,
+            seen=await stored_sightings(store),
+            others=_dev_grant if settings.dev else None,
         )
         self._pool = Pool(directory, clock)
         self._routing = Routing(directory)
@@ -136,11 +153,13 @@ class Hub:
         timekeeper = Timekeeper()
         asker = Asker(pool=self._pool, events=self.telemetry, clock=clock, timekeeper=timekeeper, limits=limits.answer)
         schemas = JsonSchemas()
-        audit = AuditLog(store, time.time)
         self._guard = Guard(store, self.telemetry, time.time, audit)
         await self._guard.open()
+        completeness = Completeness(store)
         self._execute = Execute(
+            keeper=self._keeper,
             routing=self._routing,
+            completeness=completeness,
             inputs=Inputs(directory, schemas),
             asker=asker,
             remembered=self._remembered,
@@ -176,13 +195,14 @@ class Hub:
                 max_instances=limits.max_instances,
             ),
         )
-        self._overview = Overview(directory, self._routing)
+        self._overview = Overview(directory, self._routing, completeness)
         self.membership.configure(grants)
         self._set_routes(settings)
         self.supervisor.start("lease_expiry", self.membership.expire)
         self.supervisor.start("retention", lambda: keep_bounded(store, limits.kept_questions))
         if isinstance(store, SqliteStore):
             self.supervisor.start("store", store.watch)
+        self.supervisor.start("store_watch", self._keeper.watch)
 
     def _set_routes(self, settings: Settings) -> None:
         self._routing.set_routes(settings.routes, claimed=settings.claimed)
@@ -241,13 +261,14 @@ class Hub:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
         self._registry.register(
-            SnapshotCollector(_Snapshot(self._overview, self._admission, self._remembered, self._guard))
+            SnapshotCollector(_Snapshot(self._overview, self._admission, self._remembered, self._guard, self._keeper))
         )
         self.readiness = Readiness(lambda: self.supervisor.failing)
         self._admin = Admin(
             overview=self._overview,
             membership=self.membership,
             guard=self._guard,
+            keeper=self._keeper,
             notices=self.telemetry,
             metrics=self._registry,
             readiness=self.readiness,
@@ -360,7 +381,15 @@ class Replacement:
 class _Snapshot:
     """What the metrics count when somebody scrapes."""
 
-    def __init__(self, overview: Overview, admission: Admission, remembered: RememberedAnswers, guard: Guard) -> None:
+    def __init__(
+        self,
+        overview: Overview,
+        admission: Admission,
+        remembered: RememberedAnswers,
+        guard: Guard,
+        keeper: StoreKeeper,
+    ) -> None:
+        self._keeper = keeper
         self._guard = guard
         self._overview = overview
         self._admission = admission
@@ -377,6 +406,10 @@ class _Snapshot:
 
     def held_answers(self) -> int:
         return self._guard.held_count
+
+    def store(self) -> tuple[float, bool]:
+        view = self._keeper.view()
+        return view.created_at_s, view.state == "initialised"
 
     def remembered(self) -> tuple[int, int]:
         return self._remembered.entries, self._remembered.size_bytes

@@ -48,10 +48,15 @@ class AuditLog:
             AuditEntry(at_s=self._clock(), who=who, action="forget", backend=backend, patterns=patterns)
         )
 
+    def initialised(self, store_id: str, who: str) -> Change:
+        """An operator decided to start with an empty store."""
+        return self._change(AuditEntry(at_s=self._clock(), who=who, action="init", store_id=store_id))
+
     def _change(self, entry: AuditEntry) -> Change:
         self._written += 1
         return Change(kind=records.AUDIT, key=f"{entry.at_s:017.6f}-{self._written}", value=_encode(entry))
 
     async def entries(self) -> list[AuditEntry]:
         """All entries, oldest first."""
-        return [_decode(value) for value in (await self._store.load(records.AUDIT)).values()]
+        found = await self._store.load(records.AUDIT)
+        return [records.read(_decode, records.AUDIT, key, value) for key, value in found.items()]

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from hub.core.answer import CheckedAnswer, Limits
     from hub.core.clients import Client
     from hub.core.routes import Route
+    from hub.service.completeness import Completeness
     from hub.service.guard import Guard
     from hub.service.inputs import Inputs
+    from hub.service.keeping import StoreKeeper
     from hub.service.lastgood import LastGoodAnswers
     from hub.service.ports import Clock, Events
     from hub.service.remembered import RememberedAnswers
@@ -56,7 +58,9 @@ class Execute:
     def __init__(  # noqa: PLR0913 - its collaborators, each of them named at the call
         self,
         *,
+        keeper: StoreKeeper,
         routing: Routing,
+        completeness: Completeness,
         inputs: Inputs,
         asker: Asker,
         remembered: RememberedAnswers,
@@ -67,7 +71,9 @@ class Execute:
         timekeeper: Timekeeper,
         limits: Limits,
     ) -> None:
+        self._keeper = keeper
         self._routing = routing
+        self._completeness = completeness
         self._inputs = inputs
         self._asker = asker
         self._remembered = remembered
@@ -85,8 +91,11 @@ class Execute:
         Raises:
             HubError: there is none. A part of an answer is never one.
         """
+        self._keeper.check()
         route = self._route(request)
         call = request.call
+        if route.unseen:
+            await self._completeness.check(route, call.application_set_name)
         question = Question(
             client=request.client.name,
             route=route.name,

@@ -14,8 +14,8 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from hub.core import guard as core
-from hub.core.errors import AnswerHeld
-from hub.core.events import AnswerHeldBack, AnswerReleased, DropObserved, HeldDecided
+from hub.core.errors import AnswerHeld, StoreDamaged
+from hub.core.events import AnswerHeldBack, AnswerReleased, DropObserved, HeldDecided, StoreTrouble
 from hub.service import records
 from hub.service.ports import Change
 
@@ -59,25 +59,34 @@ class Guard:
         self._events = events
         self._clock = clock
         self._held: dict[str, core.HeldAnswer] = {}
+        self._damaged: dict[str, str] = {}  # Held answers that cannot be read: by key, why.
         self._questions = _Questions(_MAX_CACHED_IDENTITIES)
         self._reviews: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._audit = audit
 
     async def open(self) -> None:
         """Read what is held from before this process started."""
-        self._held = {key: _decode_held(value) for key, value in (await self._store.load(records.HELD)).items()}
+        for key, value in (await self._store.load(records.HELD)).items():
+            try:
+                self._held[key] = records.read(_decode_held, records.HELD, key, value)
+            except StoreDamaged as error:
+                self._damaged[key] = str(error)
+                self._events.emit(StoreTrouble(detail=str(error)))
 
     async def review(self, question: Question, route: Route, answer: Answer) -> None:
         """Accept an answer as the truth of now, or hold it.
 
         Raises:
             AnswerHeld: it loses too much.
+            StoreDamaged: what it would be compared to cannot be read.
             StoreFailed: what has to last could not be written, so the answer must not leave.
         """
         policy = route.trust.guard
         if policy.mode == "off":
             return
         key = records.key(question)
+        if key in self._damaged:
+            raise StoreDamaged(self._damaged[key])
         known = await self._known(key)
         if known is not None and known.baseline == frozenset(answer.identities) and key not in self._held:
             return
@@ -201,13 +210,15 @@ class Guard:
             value = await self._store.get(records.BASELINES, key)
             if value is None:
                 return None
-            written = frozenset(_decode_baseline(value).identities)
+            written = frozenset(records.read(_decode_baseline, records.BASELINES, key, value).identities)
             change = await self._store.get(records.BASELINE_CHANGES, key)
             history = await self._store.get(records.HISTORY, key)
             known = _Known(
                 written=written,
-                baseline=written if change is None else _changed(written, _decode_change(change)),
-                changes=() if history is None else _decode_history(history).changes,
+                baseline=written
+                if change is None
+                else _changed(written, records.read(_decode_change, records.BASELINE_CHANGES, key, change)),
+                changes=() if history is None else records.read(_decode_history, records.HISTORY, key, history).changes,
             )
             self._questions.put(key, known)
         return known
@@ -250,7 +261,7 @@ class Guard:
     async def history(self, application_set_name: str) -> list[core.History]:
         """The last changes of all questions of an ApplicationSet."""
         found = await self._store.load(records.HISTORY, f"{application_set_name}/")
-        return [_decode_history(value) for value in found.values()]
+        return [records.read(_decode_history, records.HISTORY, key, value) for key, value in found.items()]
 
 
 def _waited_enough(held: core.HeldAnswer, policy: core.GuardPolicy, now_s: float) -> bool:

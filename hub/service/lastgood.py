@@ -19,7 +19,9 @@ from hub.core.errors import (
     BadGateway,
     DeadlinePassed,
     HubError,
+    StoreDamaged,
     StoreFailed,
+    StoreLost,
 )
 from hub.core.events import AnswerStale
 from hub.service import records
@@ -96,7 +98,7 @@ class LastGoodAnswers:
             raise error
         try:
             known = await self._find(records.key(question))
-        except StoreFailed:
+        except (StoreDamaged, StoreFailed, StoreLost):
             # The store has said so; what the caller has to know is what happened first.
             raise error from None
         age_s = 0.0 if known is None else self._clock() - known.given_at_s
@@ -117,7 +119,7 @@ class LastGoodAnswers:
         known = self._known.get(key)
         if known is None:
             value = await self._store.get(records.LAST_GOOD, key)
-            known = None if value is None else _decode(value)
+            known = None if value is None else records.read(_decode, records.LAST_GOOD, key, value)
             if known is not None:
                 self._put(key, known)
         return known

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hub.core.directory import MAX_PATTERNS, BackendInfo, Directory, Grant, Instance
-from hub.core.errors import StoreFailed
-from hub.core.events import BackendForgotten, ClaimIgnored, InstanceJoined, InstanceLeft
+from hub.core.errors import StoreDamaged, StoreFailed, StoreLost
+from hub.core.events import BackendForgotten, ClaimIgnored, InstanceJoined, InstanceLeft, StoreTrouble
 from hub.core.registration import Malformed, NotGranted, NotNow, TooMany, check_grant, check_info
+from hub.service import records
 from hub.service.ports import Change
 
 if TYPE_CHECKING:
@@ -42,9 +43,33 @@ class MembershipLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_instances: int = 1000
 
 
-async def stored_claims(store: Store) -> dict[str, tuple[str, ...]]:
-    """What backends had claimed before this process started."""
-    return {backend: _decode_patterns(value) for backend, value in (await store.load(CLAIMS)).items()}
+async def stored_claims(store: Store, events: Events) -> dict[str, tuple[str, ...]]:
+    """What backends had claimed before this process started.
+
+    A claim that cannot be read counts for every name of its backend's grant, until the backend is forgotten.
+    """
+    claims = {}
+    for backend, value in (await store.load(CLAIMS)).items():
+        try:
+            claims[backend] = records.read(_decode_patterns, CLAIMS, backend, value)
+        except StoreDamaged as error:
+            # Fail closed: who knows which names would lack its sets.
+            claims[backend] = ("*",)
+            events.emit(StoreTrouble(detail=f"{error}; or run: appset-hub backends forget {backend}"))
+    return claims
+
+
+async def stored_sightings(store: Store) -> frozenset[str]:
+    """The backends that had connected before this process started, or that an operator has forgotten."""
+    return frozenset(await store.load(records.SEEN))
+
+
+class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator took away: the backend's claimed patterns, and whether it had never connected until now."""
+
+    backend: str
+    forgotten: tuple[str, ...]
+    never_seen: bool = False
 
 
 class Membership:
@@ -166,10 +191,10 @@ class Membership:
             if instance.kind != "attached" and instance.info.name in backends:
                 self._dial(instance.info, instance.address, instance.kind, instance.expires_s)
 
-    async def forget(self, backend: str, who: str) -> tuple[str, ...]:
+    async def forget(self, backend: str, who: str) -> Forgotten:
         """Take away what a backend claimed in the past, and write down who said so; returns what went.
 
-        What its present instances claim stays.
+        What its present instances claim stays. One that has never connected is not waited for from now on.
 
         Raises:
             StoreFailed: it could not be written; nothing changed.
@@ -178,9 +203,10 @@ class Membership:
             before = self._directory.registered_claim(backend)
             after = self._directory.current_claim(backend)
             gone = tuple(pattern for pattern in before if pattern not in after)
+            found = Forgotten(backend=backend, forgotten=gone, never_seen=not self._directory.seen(backend))
             await self._save(backend, after, self._audit.forgotten(backend, gone, who))
         self._events.emit(BackendForgotten(backend=backend, patterns=gone, who=who))
-        return gone
+        return found
 
     async def expire(self) -> None:
         """End the leases that were not renewed, until cancelled."""
@@ -206,10 +232,10 @@ class Membership:
             check_grant(info, self._directory.grant(info.name))
             self._check_room(info)
             claim = self._directory.widened_claim(info)
-            if claim != self._directory.registered_claim(info.name):
+            if claim != self._directory.registered_claim(info.name) or not self._directory.seen(info.name):
                 try:
                     await self._save(info.name, claim)
-                except StoreFailed as error:
+                except (StoreFailed, StoreLost) as error:
                     raise NotNow("the hub's store cannot be written; nothing was registered") from error
 
     def _check_room(self, info: BackendInfo) -> None:
@@ -221,8 +247,10 @@ class Membership:
 
     async def _save(self, backend: str, patterns: tuple[str, ...], *others: Change) -> None:
         value = msgspec.json.encode(patterns) if patterns else None
-        await self._store.apply([Change(kind=CLAIMS, key=backend, value=value), *others])
+        seen = Change(kind=records.SEEN, key=backend, value=b"true")
+        await self._store.apply([Change(kind=CLAIMS, key=backend, value=value), seen, *others])
         self._directory.set_claim(backend, patterns)
+        self._directory.set_seen(backend)
         self._routing.claims_changed()
 
     def _in_flight(self, info: BackendInfo) -> int:

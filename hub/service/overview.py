@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hub.core.combine import Combine, First, Merge
+from hub.core.errors import BackendNeverSeen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hub.core.directory import Directory
     from hub.core.routes import Route
+    from hub.service.completeness import Completeness
     from hub.service.ports import Link
     from hub.service.routing import Routing
 
@@ -33,7 +35,7 @@ class BackendView(msgspec.Struct, frozen=True, kw_only=True):
     """One backend that the configuration knows.
 
     ``claimed`` is what it claims, ``granted`` what it may claim, ``ignored`` the claims that can never count because
-    the grant excludes them.
+    the grant excludes them. ``awaited``: it has never connected, and names that it may claim get no first answer.
     """
 
     name: str
@@ -43,6 +45,7 @@ class BackendView(msgspec.Struct, frozen=True, kw_only=True):
     ignored: tuple[str, ...]
     routes: tuple[str, ...]
     instances: tuple[InstanceView, ...]
+    awaited: bool = False
 
 
 class RouteView(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,9 +76,10 @@ class ExplainView(msgspec.Struct, frozen=True, kw_only=True):
 class Overview:
     """Looks at the directory and the routes."""
 
-    def __init__(self, directory: Directory[Link], routing: Routing) -> None:
+    def __init__(self, directory: Directory[Link], routing: Routing, completeness: Completeness) -> None:
         self._directory = directory
         self._routing = routing
+        self._completeness = completeness
 
     def routes(self) -> list[RouteView]:
         """All configured routes, in order."""
@@ -96,6 +100,7 @@ class Overview:
     def backends(self) -> list[BackendView]:
         """All configured backends, by name."""
         claims = {claim.backend: claim for claim in self._directory.claims()}
+        awaited = set(self.awaited())
         views = []
         for backend in self._directory.backends:
             grant = self._directory.grant(backend)
@@ -109,6 +114,7 @@ class Overview:
                     ignored=self._directory.ignored_claim(backend),
                     routes=tuple(route.name for route in self._routing.table.routes if backend in route.members),
                     instances=tuple(self._instances(backend)),
+                    awaited=backend in awaited,
                 )
             )
         return views
@@ -131,10 +137,19 @@ class Overview:
         wanted |= {claim.backend for claim in self._directory.claims()}
         return sorted(backend for backend in wanted if not self._directory.present(backend, None))
 
-    def explain(self, name: str, path_route: str | None, parameters: dict[str, Any]) -> ExplainView:
-        """Where a question would go."""
+    def awaited(self) -> list[str]:
+        """Expected backends that have never connected; names that they may claim get no first answer."""
+        return sorted(one.backend for one in self._directory.unseen())
+
+    async def explain(self, name: str, path_route: str | None, parameters: dict[str, Any]) -> ExplainView:
+        """Where a question would go.
+
+        Raises:
+            StoreFailed: the store cannot be read.
+        """
         decision = self._routing.table.explain(path_route, name, parameters)
         route: Route | None = decision.route
+        refusal = decision.refusal if route is None else await self._refusal(route, name)
         claimed_name = name if route is not None and route.claimed else None
         members = () if route is None else route.members
         return ExplainView(
@@ -144,8 +159,15 @@ class Overview:
             backends=members,
             combine="" if route is None else combine_text(route.combine),
             absent=tuple(member for member in members if not self._directory.present(member, claimed_name)),
-            refusal=decision.refusal,
+            refusal=refusal,
         )
+
+    async def _refusal(self, route: Route, name: str) -> str:
+        try:
+            await self._completeness.check(route, name)
+        except BackendNeverSeen as error:
+            return str(error)
+        return ""
 
     def instances(self) -> Iterable[tuple[str, str, int]]:
         """Backend, state, and how many instances are in it."""

@@ -128,11 +128,28 @@ class Store(Protocol):
         """
         ...
 
+    async def has(self, kind: str, prefix: str) -> bool:
+        """Whether there is any value of a kind whose key starts with ``prefix``.
+
+        Raises:
+            StoreFailed: it cannot be read.
+        """
+        ...
+
+    async def verify(self) -> None:
+        """Find out whether what is written now would still be there after a restart.
+
+        Raises:
+            StoreLost: it would not.
+        """
+        ...
+
     async def apply(self, changes: Sequence[Change]) -> None:
         """Write all changes, or none of them; they last when this returns.
 
         Raises:
             StoreFailed: they could not be written.
+            StoreLost: they would not last.
         """
         ...
 

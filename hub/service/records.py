@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
+from hub.core.errors import StoreDamaged
 from hub.core.guard import Subject
 
 if TYPE_CHECKING:
@@ -18,11 +19,43 @@ HELD = "held"
 HISTORY = "history"
 AUDIT = "audit"
 LAST_GOOD = "last_good"
+META = "meta"
+"""Of the store itself: that it is initialised, under the key ``STORE``."""
+STORE = "store"
+SEEN = "seen"
+"""Of a backend: it has connected to this hub, or an operator has forgotten it."""
 
 OF_QUESTIONS = (BASELINES, BASELINE_CHANGES, HISTORY, LAST_GOOD)
 """What is kept of a question under its key, and dropped together: a part of it would be mistaken for the whole."""
 
 _KEY_BYTES = 16
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Decode(Protocol[T_co]):
+    """Reads a value."""
+
+    def __call__(self, value: bytes, /) -> T_co:
+        """The value; raises ``msgspec.DecodeError`` if it is none."""
+        ...
+
+
+def read(decode: Decode[T], kind: str, key: str, value: bytes) -> T:
+    """A record's value.
+
+    Raises:
+        StoreDamaged: it is none.
+    """
+    try:
+        return decode(value)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise StoreDamaged(
+            f'the record "{kind}" of "{key}" in the hub\'s store is damaged; Applications are left unchanged. Restore '
+            "the store from a backup; to list what is damaged, run: appset-hub store check"
+        ) from error
+
 
 _encode = msgspec.msgpack.Encoder().encode
 

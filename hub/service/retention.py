@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from hub.core.errors import StoreFailed
+from hub.core.errors import StoreFailed, StoreLost
 from hub.service import records
 
 if TYPE_CHECKING:
@@ -23,6 +23,6 @@ async def keep_bounded(store: Pruning, kept: int) -> None:
     while True:
         for kinds in (records.OF_QUESTIONS, (records.AUDIT,)):
             # The store has said why it failed; the next turn tries again.
-            with suppress(StoreFailed):
+            with suppress(StoreFailed, StoreLost):
                 await store.prune(kinds, kept)
         await asyncio.sleep(_EVERY_S)

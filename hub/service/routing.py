@@ -32,8 +32,8 @@ class Routing:
 
     def set_routes(self, routes: Sequence[Route], *, claimed: Route) -> None:
         """Take what the configuration says; ``claimed`` is what all routes of claims are like."""
-        self._table = RouteTable(routes, self._directory.claims(), claimed=claimed)
+        self._table = RouteTable(routes, self._directory.claims(), unseen=self._directory.unseen(), claimed=claimed)
 
     def claims_changed(self) -> None:
-        """Take the directory's claims anew."""
-        self._table = self._table.with_claims(self._directory.claims())
+        """Use the directory's current claims."""
+        self._table = self._table.with_claims(self._directory.claims(), self._directory.unseen())

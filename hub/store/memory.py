@@ -27,12 +27,19 @@ class MemoryStore:
         """One value."""
         return self._values.get((kind, key))
 
+    async def has(self, kind: str, prefix: str) -> bool:
+        """Whether there is any value of a kind whose key starts with ``prefix``."""
+        return any(of == kind and key.startswith(prefix) for of, key in self._values)
+
     async def prune(self, kinds: Sequence[str], keep: int) -> None:
         """Drop all values of some kinds, but those under the ``keep`` keys to which any of them was written last."""
         latest = dict.fromkeys(key for kind, key in reversed(self._values) if kind in kinds)
         for dropped in list(latest)[keep:]:
             for kind in kinds:
                 self._values.pop((kind, dropped), None)
+
+    async def verify(self) -> None:
+        """It is there as long as the process."""
 
     async def apply(self, changes: Sequence[Change]) -> None:
         """Write all changes."""

@@ -1,6 +1,7 @@
 """A store in one SQLite file: for a hub of one replica.
 
-SQLite blocks, so it has a thread of its own; a write has reached the disk when ``apply`` returns.
+SQLite blocks, so it has a thread of its own; a write has reached the disk when ``apply`` returns. One hub at a time has
+the file, and the file has to stay where it was opened: what is written to a deleted one is gone with the process.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from hub.core.errors import StoreFailed
+from hub.core.errors import HubError, StoreFailed, StoreLost
 from hub.core.events import StoreTrouble
 from hub.service.ports import Fatal
+from hub.store.file import FileIdentity, FileInUse, FileLock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -39,12 +41,24 @@ CREATE TABLE IF NOT EXISTS stored (
 """
 
 
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_WHY = {
+    sqlite3.SQLITE_FULL: "the disk of the hub's store is full; its log has more",
+    sqlite3.SQLITE_READONLY: "the hub's store is read-only; its log has more",
+}
+
+
 class CannotOpenStore(Exception):
     """The file cannot be used as a store; the text names it and says why."""
 
 
 class ThreadEnded(Fatal):
     """The thread that reads and writes the file is gone."""
+
+
+def records_of(connection: sqlite3.Connection) -> Iterator[tuple[str, str, bytes]]:
+    """Every record of a store's file: kind, key and value."""
+    yield from connection.execute("SELECT kind, key, value FROM stored ORDER BY written")
 
 
 class _Transaction:
@@ -67,6 +81,9 @@ class SqliteStore:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._worker: threading.Thread | None = None
         self._connection: sqlite3.Connection | None = None
+        self._lock = FileLock(path)
+        self._files = [FileIdentity(path), FileIdentity(path.with_name(path.name + "-wal"))]
+        self._damage = ""
         self._turn = asyncio.Lock()
         self._next: _Transaction | None = None
 
@@ -77,6 +94,10 @@ class SqliteStore:
     async def get(self, kind: str, key: str) -> bytes | None:
         """One value."""
         return await self._run(lambda connection: self._get(connection, kind, key))
+
+    async def has(self, kind: str, prefix: str) -> bool:
+        """Whether there is any value of a kind whose key starts with ``prefix``."""
+        return await self._run(lambda connection: self._has(connection, kind, prefix))
 
     async def prune(self, kinds: Sequence[str], keep: int) -> None:
         """Drop all values of some kinds, but those under the ``keep`` keys to which any of them was written last."""
@@ -102,6 +123,21 @@ class SqliteStore:
             self._next = None
             await self._run(lambda connection: self._apply(connection, transaction.changes))
 
+    async def verify(self) -> None:
+        """Find out whether the file is still the one that was opened, and sound as far as it was read.
+
+        Raises:
+            StoreLost: it is not.
+        """
+        await self._run(lambda _: self._check_there())
+
+    def _check_there(self) -> None:
+        if fault := self._damage or next(filter(None, (file.fault() for file in self._files)), ""):
+            raise StoreLost(
+                f"the hub's store is lost while the hub runs: {fault}; Applications are left unchanged. Put the same "
+                "file back, or restore it from a backup and restart the hub"
+            )
+
     @staticmethod
     def _load(connection: sqlite3.Connection, kind: str, prefix: str) -> dict[str, bytes]:
         found = connection.execute(
@@ -116,6 +152,14 @@ class SqliteStore:
         return None if found is None else found[0]
 
     @staticmethod
+    def _has(connection: sqlite3.Connection, kind: str, prefix: str) -> bool:
+        # In the index's order, the first key that is not before the prefix starts with it if any does.
+        first = connection.execute(
+            "SELECT key FROM stored WHERE kind = ? AND key >= ? ORDER BY key LIMIT 1", (kind, prefix)
+        ).fetchone()
+        return first is not None and first[0].startswith(prefix)
+
+    @staticmethod
     def _prune(connection: sqlite3.Connection, kinds: Sequence[str], keep: int) -> None:
         of_kinds = f"kind IN ({', '.join('?' * len(kinds))})"
         latest = f"SELECT key FROM stored WHERE {of_kinds} GROUP BY key ORDER BY max(written) DESC LIMIT ?"  # noqa: S608 - question marks.
@@ -125,8 +169,8 @@ class SqliteStore:
                 (*kinds, *kinds, keep),
             )
 
-    @staticmethod
-    def _apply(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    def _apply(self, connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
+        self._check_there()
         with connection:
             for change in changes:
                 connection.execute("DELETE FROM stored WHERE kind = ? AND key = ?", (change.kind, change.key))
@@ -163,10 +207,20 @@ class SqliteStore:
             return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work, connection))
         except sqlite3.Error as error:
             self._events.emit(StoreTrouble(detail=str(error)))
-            raise StoreFailed("the hub's store cannot be read or written; its log says why") from error
+            raise self._translated(error) from error
         except RuntimeError as error:  # The executor has ended, or Python is about to.
             self._events.emit(StoreTrouble(detail=str(error)))
             raise StoreFailed("the hub's store is closed") from error
+
+    def _translated(self, error: sqlite3.Error) -> HubError:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # Without what makes it an extended one.
+        if code in _DAMAGED:
+            self._damage = f"{self._path.name} is damaged"
+            return StoreLost(
+                "the file of the hub's store is damaged; Applications are left unchanged. Restore it from a backup and "
+                "restart the hub"
+            )
+        return StoreFailed(_WHY.get(code, "the hub's store cannot be read or written; its log says why"))
 
     async def __aenter__(self) -> Self:
         """Open the file, and make it when it is not there.
@@ -178,17 +232,29 @@ class SqliteStore:
         try:
             self._worker = await loop.run_in_executor(self._thread, threading.current_thread)
             self._connection = await loop.run_in_executor(self._thread, self._open)
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, FileInUse) as error:
             self._thread.shutdown()
-            raise CannotOpenStore(f"cannot use {self._path} as a store: {error}") from error
+            raise CannotOpenStore(f"cannot use {self._path} as a store: {_why(error)}") from error
         except CannotOpenStore:
             self._thread.shutdown()
             raise
         return self
 
     def _open(self) -> sqlite3.Connection:
+        self._lock.take()
+        try:
+            connection = self._connect()
+        except BaseException:
+            self._lock.release()
+            raise
+        for file in self._files:
+            file.remember()
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, check_same_thread=False)
         try:
+            self._check_sound(connection)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             self._check_version(connection)
@@ -199,6 +265,15 @@ class SqliteStore:
             connection.close()
             raise
         return connection
+
+    def _check_sound(self, connection: sqlite3.Connection) -> None:
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            detail = " ".join(found.split())
+            raise CannotOpenStore(
+                f"cannot use {self._path} as a store: it is damaged ({detail}); restore it from a backup, or move it "
+                "away"
+            )
 
     def _check_version(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -212,7 +287,15 @@ class SqliteStore:
         if connection is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, connection.close)
         self._thread.shutdown()
+        self._lock.release()
 
 
 def _nothing() -> None:
     """Shows that the thread works."""
+
+
+def _why(error: Exception) -> str:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in _DAMAGED:
+        return f"it is damaged ({error}); restore it from a backup, or move it away"
+    return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)

@@ -50,6 +50,10 @@ class Snapshot(Protocol):
         """Answers that the guard holds now."""
         ...
 
+    def store(self) -> tuple[float, bool]:
+        """When the store was initialised (Unix seconds; 0: it is not), and whether questions are answered from it."""
+        ...
+
     def remembered(self) -> tuple[int, int]:
         """Checked answers that are kept to be compared: how many, and their bytes."""
         ...
@@ -199,6 +203,17 @@ class SnapshotCollector:
         )
         yield GaugeMetricFamily(
             "appset_hub_held_answers", "Answers that wait for an operator.", self._snapshot.held_answers()
+        )
+        since_s, usable = self._snapshot.store()
+        yield GaugeMetricFamily(
+            "appset_hub_store_initialised_timestamp_seconds",
+            "When the store was initialised; 0 while it is not. Baselines are not older than that.",
+            since_s,
+        )
+        yield GaugeMetricFamily(
+            "appset_hub_store_usable",
+            "1, or 0 while the store is not initialised or lost, and every request gets a 503.",
+            1 if usable else 0,
         )
         entries, size_bytes = self._snapshot.remembered()
         yield GaugeMetricFamily(

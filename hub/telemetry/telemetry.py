@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 
 KEPT_NOTICES = 200
 
+_STORE_HINTS = {
+    "adopted": "the store has baselines that an older hub has written",
+    "file": "the store was empty: the first answer to each question is believed. If there was a store before, stop the "
+    "hub and restore its file; with store: {url: …, expect: initialised} an empty store answers nothing",
+    "memory": "the store is in memory: baselines of earlier runs are lost, and the first answer to each question is "
+    "believed; use sqlite: where Applications must survive a restart of the hub",
+}
+
 _SERVER_ERROR = 500
 _OK = 200
 
@@ -57,6 +65,10 @@ class Telemetry:
             ev.ClaimIgnored: self._claim_ignored,
             ev.BackendForgotten: self._backend_forgotten,
             ev.StoreTrouble: self._store_trouble,
+            ev.StoreOpened: self._store_opened,
+            ev.StoreInitialised: self._store_initialised,
+            ev.StoreUnusable: self._store_unusable,
+            ev.StoreUsable: self._store_usable,
             ev.ConfigurationReloaded: self._configuration_reloaded,
             ev.CertificateInForce: self._certificate_in_force,
             ev.ReloadStep: self._reload_step,
@@ -243,6 +255,20 @@ class Telemetry:
     def _store_trouble(self, event: ev.StoreTrouble) -> None:
         self._metrics.store_troubles.inc()
         self._log.error("store_trouble", detail=event.detail)
+
+    def _store_opened(self, event: ev.StoreOpened) -> None:
+        self._log.info("store_opened", store=event.store_id, initialised_at=round(event.created_at_s, 3))
+
+    def _store_initialised(self, event: ev.StoreInitialised) -> None:
+        hint = _STORE_HINTS["adopted" if event.how == "adopted" else "file" if event.lasting else "memory"]
+        self._log.warning("store_initialised", store=event.store_id, how=event.how, who=event.who, hint=hint)
+
+    def _store_unusable(self, event: ev.StoreUnusable) -> None:
+        self._metrics.store_troubles.inc()
+        self._log.error("store_unusable", reason=event.reason, message=event.message)
+
+    def _store_usable(self, _: ev.StoreUsable) -> None:
+        self._log.warning("store_usable", hint="requests are answered again")
 
     def _configuration_reloaded(self, event: ev.ConfigurationReloaded) -> None:
         result = "failed" if event.problem else "partial" if event.needs_restart else "ok"

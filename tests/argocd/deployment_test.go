@@ -42,8 +42,6 @@ var whole = []way{
 			return []edit{
 				{"oci.yaml", "https://registry.example.com", d.registry.url()},
 				{"http-plugin.yaml", "http://myplugin.plugin-ns.svc.cluster.local", "http://" + loopback(d.plugin.port)},
-				// What forgets, for want of a volume.
-				{"hub.yaml", `store: "sqlite:/var/lib/appset-hub/hub.db"`, `store: "memory:"`},
 				{"hub.yaml", "backends:\n", "backends:\n  - name: http-plugin\n    tokens: [{file: /run/secrets/appset-hub/http-plugin}]\n"},
 				{"hub.yaml", "    application_sets: [myplugin]\n    backends: [static]", "    application_sets: [myplugin]\n    backends: [http-plugin]"},
 			}
@@ -225,12 +223,25 @@ func (d *deployment) startHub(p *pod, container corev1.Container) {
 	command := slices.Concat(hubCommand(), p.command(container)[1:], []string{
 		"--http", loopback(d.hub.http), "--grpc", loopback(d.hub.grpc), "--admin", loopback(d.hub.admin),
 	})
+	d.initialiseStore()
 	d.hub.process = start(d.t, d.dir, p.name, command)
 	if len(p.ours()) < len(p.containers()) {
 		// Argo CD's controller is in the same pod.
 		for port, to := range p.ports {
 			names.lead(d.t, "localhost", port, to)
 		}
+	}
+}
+
+// initialiseStore does what docs/install.md has the reader do once, for a hub that expects it.
+func (d *deployment) initialiseStore() {
+	d.t.Helper()
+	if !strings.Contains(readText(d.t, d.config), "expect: initialised") {
+		return
+	}
+	words := append(hubCommand(), "store", "init", "--offline", "--config", d.config)
+	if said, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
+		d.t.Fatalf("appset-hub store init: %v: %s", err, said)
 	}
 }
 

@@ -409,6 +409,28 @@ func storeFaults() []fault {
 			remove(r)
 			back(r)
 		}, heal: func(r *rig) { r.hub.startBackend(r.hub.backends[1]); r.hub.awaitBackends() }, says: []string{"503", `"owners"`}},
+		{
+			name: "store lost while an answer is held, and an initialised one expected", options: hubOptions{expectStore: true},
+			script: value(numbered(1, 2)), inject: func(r *rig) {
+				for _, m := range r.modes {
+					if held := r.reconcile(m); !strings.Contains(held.condition.text, "409") {
+						r.t.Fatalf("%s: the answer is not held: %s", m.set, held)
+					}
+				}
+				r.hub.process.kill()
+				remove(r)
+				back(r)
+			}, heal: func(r *rig) { r.hub.initialiseStore() }, says: []string{"503", "store init"},
+		},
+		{
+			name: "store deleted under the hub, and an initialised one expected", options: hubOptions{expectStore: true},
+			script: value(numbered(1, 11)), inject: func(r *rig) {
+				remove(r)
+				eventually(r.t, "the hub misses its store", func() bool {
+					return strings.Contains(r.hub.metrics(), "appset_hub_store_usable 0.0")
+				})
+			}, heal: func(r *rig) { back(r); r.hub.initialiseStore() }, says: []string{"503", "was deleted"},
+		},
 		{name: "store full", inject: func(r *rig) {
 			r.files = r.hub.process.limit(unix.RLIMIT_FSIZE, 0)
 		}, heal: func(r *rig) { r.hub.process.limit(unix.RLIMIT_FSIZE, r.files) }, either: true},

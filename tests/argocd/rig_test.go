@@ -208,6 +208,8 @@ type hubOptions struct {
 	merged bool
 	// schema is what the backends declare of their input.
 	schema string
+	// expectStore: the store must be initialised, and is, once.
+	expectStore bool
 	// command is put in front of the hub's.
 	command []string
 	// deadline is the hub's, short unless it says so.
@@ -259,7 +261,25 @@ func newHub(t testing.TB, options hubOptions) *hub {
 	h.write("client.token", strongToken+"\n")
 	h.write("hub.yaml", h.config())
 	_ = os.Mkdir(filepath.Join(h.dir, "store"), 0o700)
+	if options.expectStore {
+		h.initialiseStore("--offline")
+	}
 	return h
+}
+
+func (h *hub) expected() string {
+	if h.options.expectStore {
+		return "initialised"
+	}
+	return "any"
+}
+
+// initialiseStore says, as an operator, that an empty store is right.
+func (h *hub) initialiseStore(arguments ...string) {
+	h.t.Helper()
+	if said, err := h.cli(append([]string{"store", "init"}, arguments...)...); err != nil {
+		h.t.Fatalf("appset-hub store init: %v: %s", err, said)
+	}
 }
 
 func (h *hub) file(name string) string { return filepath.Join(h.dir, name) }
@@ -277,7 +297,7 @@ func (h *hub) write(name, text string) {
 func (h *hub) config() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "listen: {http: %q, grpc: %q, admin: %q}\n", loopback(h.http), loopback(h.grpc), loopback(h.admin))
-	fmt.Fprintf(&text, "store: %q\n", "sqlite:"+h.file("store/hub.db"))
+	fmt.Fprintf(&text, "store: {url: %q, expect: %s}\n", "sqlite:"+h.file("store/hub.db"), h.expected())
 	deadline := h.options.deadline
 	if deadline == "" {
 		deadline = "3s"

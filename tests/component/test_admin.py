@@ -20,7 +20,15 @@ async def test_probes_say_whether_the_hub_lives_and_what_it_waits_for() -> None:
     async with admin_port(Service(route("previews"))) as port:
         assert await port.get("/livez") == (200, {"live": True})
         assert await port.get("/healthz") == (200, {"live": True})
-        ready = {"ready": True, "missing": [], "absent_backends": ["images"], "needs_restart": [], "failing_tasks": []}
+        ready = {
+            "ready": True,
+            "missing": [],
+            "absent_backends": ["images"],
+            "never_seen_backends": [],
+            "needs_restart": [],
+            "failing_tasks": [],
+            "store": {"state": "initialised", "id": "5707e", "created_at_s": 1.0, "lasting": True, "problem": ""},
+        }
         assert await port.get("/readyz") == (200, ready)
         port.readiness.needs_restart = ("listen.http",)
         assert await port.get("/readyz") == (200, {**ready, "needs_restart": ["listen.http"]})
@@ -180,7 +188,7 @@ async def test_what_changes_state_needs_the_admin_token(headers: dict[str, str],
         found, body = await port.call("POST", "/api/backends/images/forget", headers=headers)
         assert found == status
         if status == 200:
-            assert body == {"backend": "images", "forgotten": ["fb-*"]}
+            assert body == {"backend": "images", "forgotten": ["fb-*"], "never_seen": False}
         assert service.directory.registered_claim("images") == (() if status == 200 else ("fb-*",))
         assert (await port.get("/api/backends"))[0] == 200, "reading needs none"
 

@@ -15,7 +15,7 @@ from hub.config.mistakes import ConfigurationError
 from hub.config.read import Scalar, read, scalars
 from hub.core.combine import Concat, First, Merge
 from hub.core.guard import GuardPolicy
-from hub.core.settings import Address, Settings
+from hub.core.settings import Address, Settings, StoreSettings
 from tests.support.certificates import Authority
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ routes:
 """,
     )
     assert settings.listen.http == Address("", 4355)
-    assert settings.store == f"sqlite:{folder}/appset-hub.db"
+    assert settings.store.url == f"sqlite:{folder}/appset-hub.db"
     (client,) = settings.clients
     assert (client.client.name, client.tokens) == ("argocd", ("secret-token",))
     images, owners, legacy = settings.backends
@@ -425,7 +425,7 @@ def test_a_mistake_shows_no_secret(folder: Path) -> None:
 def test_for_development_nothing_has_to_be_written() -> None:
     settings = load(Source(path=None, dev=True), {})
     assert settings.dev
-    assert settings.store == "memory:"
+    assert settings.store.url == "memory:"
     assert all(address.loopback for address in (settings.listen.http, settings.listen.grpc, settings.listen.admin))
 
 
@@ -452,3 +452,48 @@ def test_the_json_schema_can_be_published() -> None:
     schema = msgspec.json.schema(File)
     assert json.dumps(schema)
     assert all("description" in one for one in schema["$defs"]["Route"]["properties"].values() if "$ref" not in one)
+
+
+def test_a_backend_is_expected_unless_it_says_otherwise(folder: Path) -> None:
+    (backend,) = loaded(folder, CLIENT + BACKEND).backends
+    assert backend.grant.expected
+    settings = loaded(folder, CLIENT + BACKEND.replace("application_sets", "expected: false, application_sets"))
+    assert not settings.backends[0].grant.expected
+    assert settings.warnings == ()
+    settings = loaded(folder, CLIENT + "backends: [{name: images, tokens: [{file: images}], expected: false}]\n")
+    assert any("without application_sets it claims nothing" in warning for warning in settings.warnings)
+
+
+def test_a_store_may_be_expected_to_be_initialised(folder: Path) -> None:
+    text = CLIENT + "store: {url: 'sqlite:a.db', expect: initialised}\n"
+    assert loaded(folder, text).store == StoreSettings(url=f"sqlite:{folder}/a.db", expect_initialised=True)
+    assert not loaded(folder, CLIENT + "store: {url: 'sqlite:a.db'}\n").store.expect_initialised
+    assert not loaded(folder, CLIENT + "store: 'sqlite:a.db'\n").store.expect_initialised
+
+
+@pytest.mark.parametrize("how", ["environment", "flags"])
+def test_overriding_where_the_store_is_does_not_override_what_is_expected(folder: Path, how: str) -> None:
+    text = CLIENT + "store: {url: 'sqlite:a.db', expect: initialised}\n"
+    override = {"HUB_STORE": "sqlite:/b.db"} if how == "environment" else {"store": "sqlite:/b.db"}
+    assert loaded(folder, text, **{how: override}).store == StoreSettings(url="sqlite:/b.db", expect_initialised=True)  # type: ignore[arg-type]  # one of its options.
+
+
+@pytest.mark.parametrize(
+    ("store", "mistake"),
+    [
+        ("{url: 'memory:', expect: initialised}", "store.expect: memory: is empty at each start"),
+        ("{url: 'redis:x'}", 'store.url: unknown engine "redis"'),
+        ("{url: 'sqlite:a', expect: full}", 'store.expect: expected "any" or "initialised", got "full"'),
+        ("{expect: initialised}", "store.url: is required"),
+        ("[a]", 'store: expected "memory:" or "sqlite:PATH", or {url: URL, expect: initialised}, got a list'),
+    ],
+)
+def test_a_mistake_in_the_store_is_named(folder: Path, store: str, mistake: str) -> None:
+    (found,) = mistakes(folder, f"{CLIENT}store: {store}\n")
+    assert mistake in found
+
+
+@pytest.mark.parametrize("value", ["maybe", "1", "[]"])
+def test_whether_a_backend_is_expected_is_true_or_false(folder: Path, value: str) -> None:
+    (found,) = mistakes(folder, CLIENT + BACKEND.replace("application_sets", f"expected: {value}, application_sets"))
+    assert "backends[0].expected: expected true or false, got" in found

@@ -13,7 +13,7 @@ from hub.core.errors import NobodyServes, StoreFailed, StoreNeeded
 from hub.core.events import BackendForgotten, ClaimIgnored, InstanceJoined, InstanceLeft
 from hub.core.registration import Malformed, NotGranted, NotNow, RegistrationError, TooMany
 from hub.service.membership import CLAIMS, stored_claims
-from tests.support.fakes import FakeLink, FakeStore, Gate
+from tests.support.fakes import FakeEvents, FakeLink, FakeStore, Gate
 from tests.support.service import GRANTS, Service, info, route
 from tests.support.virtual import all_has_run, on_virtual_time
 
@@ -61,7 +61,7 @@ async def test_a_claim_that_is_known_needs_no_store() -> None:
 @on_virtual_time
 async def test_a_hub_that_starts_cold_waits_for_all_who_ever_claimed() -> None:
     store = FakeStore(values={"images": b'["fb-*"]', "owners": b'["fb-*"]'})
-    hub = Service(store=store, claims=await stored_claims(store))
+    hub = Service(store=store, claims=await stored_claims(store, FakeEvents()))
     hub.routing.claims_changed()
     await hub.attach(FakeLink("one"), "images", "fb-*")
     error = await hub.refusal("fb-1")
@@ -85,7 +85,7 @@ async def test_forgetting_takes_away_the_past_and_keeps_the_present() -> None:
     hub = Service(claims={"images": ("old-*", "fb-*")})
     hub.routing.claims_changed()
     await hub.attach(FakeLink("one"), "images", "fb-*")
-    assert await hub.membership.forget("images", "ada") == ("old-*",)
+    assert (await hub.membership.forget("images", "ada")).forgotten == ("old-*",)
     assert claims(hub) == {"images": ["fb-*"]}
     assert isinstance(await hub.refusal("old-1"), NobodyServes)
     assert await hub.ask("fb-1") == [{"from": "one"}]
@@ -424,13 +424,13 @@ async def test_an_operator_sees_backends_routes_and_instances() -> None:
 async def test_an_operator_sees_where_a_name_goes_and_who_is_missing() -> None:
     hub = Service(route("previews", "images", "owners", application_sets=("fb-*",)), claims={"images": ("shop",)})
     await hub.attach(FakeLink("one"), "images", "other")
-    found = hub.overview.explain("fb-1", None, {})
+    found = await hub.overview.explain("fb-1", None, {})
     assert (found.route, found.backends, found.combine, found.absent, found.refusal) == (
         "previews", ("images", "owners"), "concat", ("owners",), "",
     )  # fmt: skip
-    claimed = hub.overview.explain("shop", None, {})
+    claimed = await hub.overview.explain("shop", None, {})
     assert (claimed.route, claimed.absent) == ("(claims)", ("images",))
-    nobody = hub.overview.explain("nobody", None, {})
+    nobody = await hub.overview.explain("nobody", None, {})
     assert (nobody.route, nobody.backends, nobody.combine) == ("", (), "")
     assert nobody.refusal.startswith("no route and no backend serves")
 

@@ -169,7 +169,7 @@ async def test_the_audit_log_shows_decisions_and_what_was_forgotten() -> None:
         _, rejected, forgotten, nothing = (await hub.run("audit")).splitlines()
         assert re.search(rf"ada  reject  {held_id} fb-1 \(route previews\)  9 of 10 sets missing or changed", rejected)
         assert re.search(r"bob  forget  backend images +no longer claims fb-\*, pr-\*$", forgotten)
-        assert re.search(r"bob  forget  backend owners +there was nothing to forget$", nothing)
+        assert re.search(r"bob  forget  backend owners +it had claimed nothing$", nothing)
         assert [entry["who"] for entry in await hub.json("audit")] == ["ada", "bob", "bob"]
 
 

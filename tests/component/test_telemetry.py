@@ -72,7 +72,7 @@ def some(hint: Any, name: str) -> Any:
         return ("fb-*",)
     if get_args(hint):
         return get_args(hint)[0]
-    return {str: f"some-{name}", int: 500, float: 1.5, Notice: Notice(kind="null_value", text="t")}[hint]
+    return {str: f"some-{name}", int: 500, bool: True, float: 1.5, Notice: Notice(kind="null_value", text="t")}[hint]
 
 
 @pytest.mark.parametrize("kind", every_event(), ids=lambda kind: kind.__name__)
@@ -159,6 +159,9 @@ class Moment:
 
     def held_answers(self) -> int:
         return 1
+
+    def store(self) -> tuple[float, bool]:
+        return 1_800_000_000.0, True
 
 
 PROMISED = (

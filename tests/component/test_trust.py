@@ -223,17 +223,19 @@ async def test_a_guard_that_observes_says_so_and_lets_through() -> None:
 @on_virtual_time
 async def test_a_guard_that_is_off_writes_nothing() -> None:
     hub = await hub_that_hears(TEN, THREE, of=guarded(mode="off"))
+    written = hub.store.applied
     await hub.ask()
     assert len(await hub.ask()) == 3
-    assert hub.store.applied == 0
+    assert hub.store.applied == written
 
 
 @on_virtual_time
 async def test_an_unchanged_answer_costs_no_write() -> None:
     hub = await hub_that_hears(TEN, of=guarded())
+    written = hub.store.applied
     for _ in range(5):
         await hub.ask()
-    assert hub.store.applied == 1
+    assert hub.store.applied == written + 1
 
 
 @on_virtual_time

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hub.core.errors import StoreFailed
+from hub.core.errors import StoreFailed, StoreLost
 from hub.service.ports import Change
 from hub.store.memory import MemoryStore
 from hub.store.sqlite import SCHEMA_VERSION, CannotOpenStore, SqliteStore
@@ -102,6 +102,19 @@ async def test_a_prefix_is_taken_literally(opened: Callable[[], Any], prefix: st
     async with opened() as store:
         await store.apply([put(key) for key in every])
         assert list(await store.load("claims", prefix)) == (every if keys is None else keys)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "found"),
+    [("fb-1/", True), ("fb-10/", True), ("fb-", True), ("", True), ("fb", True), ("ä/", True),
+     ("fb-1/c", False), ("fb-0", False), ("fb-2", False), ("FB-1/", False), ("fb-%", False), ("fb_1", False),
+     ("z", False)],
+)  # fmt: skip
+async def test_a_prefix_has_a_value_or_not(opened: Callable[[], Any], prefix: str, *, found: bool) -> None:
+    async with opened() as store:
+        await store.apply([put(key) for key in ("fb-1/a", "fb-10/a", "fb-1/b", "ä/x")] + [put("z", kind="held")])
+        assert await store.has("claims", prefix) == found
+        assert not await store.has("history", prefix)
 
 
 async def test_what_was_written_last_comes_last(opened: Callable[[], Any]) -> None:
@@ -225,11 +238,65 @@ async def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         await sqlite_store(tmp_path / "hub.db").__aenter__()
 
 
-async def test_two_hubs_on_one_file_do_not_lose_each_others_values(tmp_path: Path) -> None:
-    async with sqlite_store(tmp_path / "hub.db") as one, sqlite_store(tmp_path / "hub.db") as other:
+async def test_a_second_hub_on_one_file_is_turned_away_and_told_who_has_it(tmp_path: Path) -> None:
+    async with sqlite_store(tmp_path / "hub.db") as one:
         await one.apply([put("a")])
-        await other.apply([put("b")])
-        assert set(await one.load("claims")) == {"a", "b"}
+        with pytest.raises(CannotOpenStore, match=rf"another hub uses it \(pid {os.getpid()} on "):
+            await sqlite_store(tmp_path / "hub.db").__aenter__()
+        assert set(await one.load("claims")) == {"a"}
+    async with sqlite_store(tmp_path / "hub.db") as again:
+        assert set(await again.load("claims")) == {"a"}
+
+
+async def test_a_store_that_is_there_is_fine(opened: Callable[[], Any]) -> None:
+    async with opened() as store:
+        await store.apply([put("a")])
+        await store.verify()
+
+
+@pytest.mark.parametrize("ending", ["", "-wal"])
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+async def test_a_file_that_is_gone_is_noticed_before_anything_is_written(tmp_path: Path, how: str, ending: str) -> None:
+    file, aside = tmp_path / f"hub.db{ending}", tmp_path / "aside"
+    async with sqlite_store(tmp_path / "hub.db") as store:
+        await store.apply([put("a")])
+        file.rename(aside)
+        if how == "replaced":
+            file.write_bytes(aside.read_bytes())
+        for use in (store.verify(), store.apply([put("b")])):
+            with pytest.raises(StoreLost, match=f"hub.db{ending} was {how}; Applications are left unchanged"):
+                await use
+        aside.rename(file)
+        await store.verify()
+        await store.apply([put("c")])
+        assert set(await store.load("claims")) == {"a", "c"}
+
+
+async def test_damage_that_is_met_while_it_runs_is_a_loss_until_a_restart(tmp_path: Path) -> None:
+    file = tmp_path / "hub.db"
+    async with sqlite_store(file) as store:
+        await store.apply([put(f"{number:05}", b"x" * 2000) for number in range(4000)])  # More than is cached.
+    async with sqlite_store(file) as store:
+        with file.open("r+b") as raw:
+            raw.seek(4096)
+            raw.write(b"\xff" * 4096 * 1000)
+        with pytest.raises(StoreLost, match="damaged"):
+            await store.load("claims")
+        with pytest.raises(StoreLost, match=r"hub\.db is damaged"):
+            await store.verify()
+        with pytest.raises(StoreLost):
+            await store.apply([put("a")])
+    with pytest.raises(CannotOpenStore, match=r"it is damaged .* restore it from a backup"):
+        await sqlite_store(file).__aenter__()
+
+
+async def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    async with sqlite_store(tmp_path / "hub.db") as store:
+        await store.apply([put("a")])
+        await store._run(lambda connection: connection.execute("PRAGMA max_page_count = 1").fetchall())  # noqa: SLF001 - SQLite's own way to have a small disk.
+        with pytest.raises(StoreFailed, match="the disk of the hub's store is full"):
+            await store.apply([put("b", b"x" * 1_000_000)])
+        assert set(await store.load("claims")) == {"a"}
 
 
 def test_which_stores_last() -> None:

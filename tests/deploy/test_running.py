@@ -39,6 +39,15 @@ def start_hub(rig: Rig, objects: list[Document], workload: str, container: str) 
     return pod, rig.hub(*ports)
 
 
+def initialise(rig: Rig, pod: Pod, hub: Hub) -> None:
+    """As docs/install.md says, once: until then the hub answers nothing."""
+    hub.ask("fake-appset", token="argocd-token").refuses(503, "store_uninitialised", "appset-hub store init")
+    token = pod.at("/run/secrets/appset-hub") / "admin"
+    secret = ("--admin-token-file", token) if "admin:" in rig.config.read_text() else ()
+    done = rig.command("store", "init", "--admin", f"http://127.0.0.1:{hub.admin}", *secret)
+    assert done.code == 0, done
+
+
 def start_backend(rig: Rig, objects: list[Document], name: str, hub: Hub, *, left_out: tuple[str, ...] = ()) -> Process:
     """Start a backend of a pod, with a hub on this machine and its own port on loopback; without some options."""
     pod = Pod(rig.folder / name, objects, name, "backend")
@@ -74,6 +83,7 @@ def test_the_sidecar_answers_once_a_backend_is_configured(
     rig: Rig, rendered: Mapping[str, list[Document]], name: str
 ) -> None:
     pod, hub = start_hub(rig, rendered[name], "argocd-applicationset-controller", "appset-hub")
+    initialise(rig, pod, hub)
     hub.ask("fake-appset", token="argocd-token").refuses(404, "nobody_serves")
     folder = pod.at("/etc/appset-hub")
     document = yaml.safe_load((folder / "hub.yaml").read_text())

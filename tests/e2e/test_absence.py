@@ -124,6 +124,27 @@ def test_a_killed_hub_that_is_back_has_its_backends_within_a_second(rig: Rig) ->
     assert time.monotonic() - back_s < seconds_here(1)
 
 
+def test_a_new_hub_waits_for_a_backend_that_never_connected_until_an_operator_forgets_it(rig: Rig) -> None:
+    rig.configure(backends=[rig.backend(name, application_sets=["fb-*"]) for name in ("images", "owners")])
+    hub = rig.hub()
+    attach(rig, hub, "images")
+    hub.ask("fb-1").refuses(503, "backend_never_seen", '"owners"')
+    admin = f"http://127.0.0.1:{hub.admin}"
+    shown = rig.command("backends", "list", "--admin", admin)
+    assert shown.code == 0, shown
+    assert 'backend "owners" has never connected' in shown.err
+    explained = rig.command("explain", "fb-1", "--admin", admin)
+    assert explained.code == 1
+    assert "backends forget owners" in explained.err
+    done = rig.command("backends", "forget", "owners", "--admin", admin)
+    assert (done.code, done.out) == (0, "forgotten: it has never connected, and the hub no longer waits for it\n")
+    assert hub.ask("fb-1").sets == BOTH[:1]
+    assert hub.stop() == 0, hub.output
+    again = rig.hub_again(hub)
+    again.joined("images")
+    assert again.ask("fb-2").sets == BOTH[:1]
+
+
 def test_only_an_operator_takes_a_member_away(rig: Rig) -> None:
     rig.configure(
         wait_for_absent="100ms",

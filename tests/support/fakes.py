@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hub.core.errors import StoreFailed
+from hub.core.errors import StoreFailed, StoreLost
 from hub.core.events import Event
 from hub.service.ports import Ask, Change, RawAnswer, Reachability
 
@@ -135,6 +135,7 @@ class FakeStore:
         self.lasting = lasting
         self.values: dict[tuple[str, str], bytes] = {("claims", key): value for key, value in (values or {}).items()}
         self.failing = False
+        self.lost = False
         self.gate: asyncio.Event | None = None
         self.applied = 0
         self.read = 0
@@ -147,12 +148,22 @@ class FakeStore:
         self.read += 1
         return self.values.get((kind, key))
 
+    async def has(self, kind: str, prefix: str) -> bool:
+        self.read += 1
+        if self.failing:
+            raise StoreFailed("the hub's store cannot be read or written; its log says why")
+        return any(of == kind and key.startswith(prefix) for of, key in self.values)
+
     async def prune(self, kinds: Sequence[str], keep: int) -> None:
         if self.failing:
             raise StoreFailed("the hub's store cannot be read or written; its log says why")
         latest = list(dict.fromkeys(key for of, key in reversed(self.values) if of in kinds))
         self.values = {of: value for of, value in self.values.items() if of[0] not in kinds or of[1] in latest[:keep]}
         self.pruned += 1
+
+    async def verify(self) -> None:
+        if self.lost:
+            raise StoreLost("the file of the hub's store was deleted")
 
     async def apply(self, changes: Sequence[Change]) -> None:
         if self.gate is not None:

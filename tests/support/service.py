@@ -17,10 +17,12 @@ from hub.core.question import parse_call
 from hub.core.routes import CLAIMED, Route, Trust
 from hub.service.ask import Asker
 from hub.service.audit import AuditLog
+from hub.service.completeness import Completeness
 from hub.service.execute import Execute, Request
 from hub.service.flights import Caller
 from hub.service.guard import Guard
 from hub.service.inputs import Inputs
+from hub.service.keeping import StoreKeeper, StoreRecord
 from hub.service.lastgood import LastGoodAnswers
 from hub.service.membership import Membership, MembershipLimits
 from hub.service.overview import Overview
@@ -40,8 +42,8 @@ NOBODY = Caller(lambda: None)
 NO_GUARD = Trust(guard=GuardPolicy(mode="off"))
 
 GRANTS = (
-    Grant(backend="images", application_sets=("*",), addresses=("*.images.svc:50051",)),
-    Grant(backend="owners", application_sets=("*",), addresses=("*.owners.svc:50051",)),
+    Grant(backend="images", application_sets=("*",), addresses=("*.images.svc:50051",), expected=False),
+    Grant(backend="owners", application_sets=("*",), addresses=("*.owners.svc:50051",), expected=False),
 )
 
 
@@ -72,13 +74,20 @@ class Service:
         answer_limits: Limits | None = None,
         remembered_entries: int = 100,
         others: Callable[[str], Grant] | None = None,
+        initialised: bool = True,
         **limits: Any,
     ) -> None:
         self.now = asyncio.get_running_loop().time
         self.events = FakeEvents()
         self.store = store or FakeStore()
         self.dialler = FakeDialler()
-        self.directory: Directory[Link] = Directory(grants, claims or {}, lasting=self.store.lasting, others=others)
+        self.directory: Directory[Link] = Directory(
+            grants,
+            claims or {},
+            lasting=self.store.lasting,
+            seen=[key for kind, key in self.store.values if kind == "seen"],
+            others=others,
+        )
         self.pool = Pool(self.directory, self.now)
         self.routing = Routing(self.directory)
         self.remembered = RememberedAnswers(max_entries=remembered_entries, max_bytes=1_000_000)
@@ -91,8 +100,21 @@ class Service:
         self.asker = Asker(
             pool=self.pool, events=self.events, clock=self.now, timekeeper=timekeeper, limits=answer_limits
         )
+        self.keeper = StoreKeeper(
+            store=self.store,
+            events=self.events,
+            clock=self.now,
+            audit=audit,
+            new_id=lambda: "5707e",
+            expect_initialised=False,
+        )
+        if initialised:
+            self.keeper.take(StoreRecord(id="5707e", created_at_s=1.0))
+        completeness = Completeness(self.store)
         self.execute = Execute(
+            keeper=self.keeper,
             routing=self.routing,
+            completeness=completeness,
             inputs=Inputs(self.directory, schemas),
             asker=self.asker,
             remembered=self.remembered,
@@ -115,7 +137,7 @@ class Service:
             audit=audit,
             limits=MembershipLimits(**limits),
         )
-        self.overview = Overview(self.directory, self.routing)
+        self.overview = Overview(self.directory, self.routing, completeness)
         self.set_routes(*routes)
 
     def set_routes(self, *routes: Route) -> None:

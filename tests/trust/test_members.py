@@ -164,6 +164,38 @@ async def test_a_hub_that_came_up_first_does_not_answer_with_half(bench: Bench) 
     assert (await bench.ask(name="c-one")).names == ["x", "more"]
 
 
+async def first_start(bench: Bench, **settings: Any) -> None:
+    """A new hub to which only one of two backends with one grant has connected."""
+    await bench.open(backends=TWO, **settings)
+    await bench.backend.stop()
+    bench.backend = await bench.attach(Stub("b", bench.behave, instance="two", claims=CLAIM))
+
+
+@pytest.mark.parametrize("store", ["memory:", "sqlite:hub.db"])
+async def test_a_new_hub_does_not_answer_with_the_one_who_was_first(bench: Bench, store: str) -> None:
+    await first_start(bench, store=store)
+    reply = await bench.ask(named("x"), name="c-one")
+    assert (reply.status, reply.reason) == (503, "backend_never_seen")
+    assert '"more"' in reply.message
+    assert (await bench.site.admin("GET", "/readyz"))[1]["never_seen_backends"] == ["more"]
+    assert "more" in (await bench.site.admin("GET", "/api/explain?name=c-one"))[1]["refusal"]
+    await bench.attach(Stub("more", lambda _: named("more"), claims=CLAIM if store != "memory:" else ["c-two"]))
+    assert (await bench.ask(name="c-one")).names == (["x", "more"] if store != "memory:" else ["x"])
+
+
+async def test_a_backend_that_a_reload_adds_holds_up_new_names_only(bench: Bench) -> None:
+    await bench.open()
+    await bench.backend.stop()
+    bench.backend = await bench.attach(Stub("b", bench.behave, instance="two", claims=CLAIM))
+    assert (await bench.ask(named("x"), name="c-one")).names == ["x"]
+    backends = [{"name": name, "tokens": bench.site.token(name), **more} for name, more in TWO.items()]
+    bench.site.reconfigure(backends=backends)
+    assert (await bench.ask(name="c-one")).names == ["x"]
+    assert (await bench.ask(name="c-two")).reason == "backend_never_seen"
+    bench.site.reconfigure(backends=[backends[0], {**backends[1], "expected": False}])
+    assert (await bench.ask(name="c-two")).names == ["x"]
+
+
 async def test_a_store_that_forgets_allows_no_route_of_several_claims(bench: Bench) -> None:
     await claimed_by_two(bench, store="memory:")
     assert (await bench.ask(named("x"), name="c-one")).reason == "store_needed"

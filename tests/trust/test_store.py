@@ -120,3 +120,34 @@ async def test_a_store_that_cannot_be_read_gives_nothing(bench: Bench) -> None:
     with closing(sqlite3.connect(bench.site.folder / "hub.db")) as connection, connection:
         connection.execute("ALTER TABLE hidden RENAME TO stored")
     assert (await bench.ask(TEN)).status == 200
+
+
+def lose(bench: Bench) -> None:
+    for ending in ("", "-wal", "-shm"):
+        (bench.site.folder / f"hub.db{ending}").unlink(missing_ok=True)
+
+
+async def test_a_lost_store_answers_nothing_until_an_operator_decides(bench: Bench) -> None:
+    store = {"url": f"sqlite:{bench.site.folder / 'hub.db'}", "expect": "initialised"}
+    site = await bench.open(store=store)
+    assert reason(await bench.ask(TEN)) == (503, "store_uninitialised")
+    assert (await site.admin("POST", "/api/store/init", {"by": "ada"}))[0] == 200
+    assert (await bench.ask(TEN)).status == 200
+    assert (await bench.ask(FOUR)).status == 409
+    await site.stop()
+    lose(bench)
+    bench.backend.attached.clear()
+    await site.start()
+    await bench.backend.attached.wait()
+    assert reason(await bench.ask(FOUR)) == (503, "store_uninitialised")
+    assert (await site.admin("POST", "/api/store/init", {"by": "ada"}, token="wrong"))[0] == 403
+    assert reason(await bench.ask(FOUR)) == (503, "store_uninitialised")
+    assert (await site.admin("POST", "/api/store/init", {"by": "ada"}))[0] == 200
+    assert (await bench.ask(FOUR)).status == 200
+
+
+async def test_a_changed_answer_does_not_leave_once_the_file_is_gone(bench: Bench) -> None:
+    await bench.open()
+    await bench.ask(TEN)
+    lose(bench)
+    assert reason(await bench.ask(named(*range(11)))) == (503, "store_lost")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hub.core.combine import Concat
 from hub.core.errors import NobodyServes, StoreNeeded, UnknownRoute
-from hub.core.routes import CLAIMED, Claim, Freshness, Route, RouteTable
+from hub.core.routes import CLAIMED, Claim, Freshness, Route, RouteTable, Unseen
 
 
 def route(name: str, *patterns: str, **more: Any) -> Route:
@@ -212,3 +212,20 @@ def test_how_long_an_answer_is_fresh(wanted_s: float | None, fresh_s: float) -> 
 
 def test_an_answer_is_not_fresh_by_default_for_a_single_moment() -> None:
     assert Freshness().of(None) == 0.0
+
+
+def test_a_route_of_claims_names_who_has_never_connected_and_may_serve_the_name_too() -> None:
+    unseen = [Unseen(backend="owners", granted=("fb-*",)), Unseen(backend="early", granted=("*",))]
+    table = RouteTable([route("previews", "fb-x")], [claim("images", "fb-*", "shop")], unseen=unseen)
+    assert table.resolve(None, "fb-1", {}).unseen == ("early", "owners")
+    assert table.resolve(None, "shop", {}).unseen == ("early",)
+    assert table.resolve(None, "fb-x", {}).unseen == (), "a configured route names its members"
+    assert table.with_claims([claim("images", "fb-*")]).resolve(None, "fb-1", {}).unseen == ()
+
+
+def test_who_may_claim_a_name_and_has_never_connected_is_explained() -> None:
+    table = RouteTable([], [claim("images", "*")], unseen=[Unseen(backend="owners", granted=("fb-*",))])
+    assert table.explain(None, "fb-1", {}).steps[-1] == (
+        'backend "owners" has never connected to this hub; its grant covers the name, so it may claim it'
+    )
+    assert "owners" not in " ".join(table.explain(None, "shop", {}).steps)
