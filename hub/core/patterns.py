@@ -65,7 +65,7 @@ def may_overlap(one: str, other: str) -> bool:
         if _WILDCARD.search(literal) is None:
             return matcher(pattern)(literal)
     prefix, other_prefix = literal_prefix(one), literal_prefix(other)
-    suffix, other_suffix = _literal_suffix(one), _literal_suffix(other)
+    suffix, other_suffix = literal_suffix(one), literal_suffix(other)
     return (prefix.startswith(other_prefix) or other_prefix.startswith(prefix)) and (
         suffix.endswith(other_suffix) or other_suffix.endswith(suffix)
     )
@@ -78,7 +78,7 @@ def without_overlap(patterns: Iterable[str], others: Sequence[str]) -> tuple[str
     return tuple(pattern for pattern in patterns if not any(may_overlap(pattern, other) for other in others))
 
 
-def _literal_suffix(pattern: str) -> str:
+def literal_suffix(pattern: str) -> str:
     """The text after the last wildcard."""
     return _LAST_WILDCARD.split(pattern)[-1]
 
