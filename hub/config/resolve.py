@@ -170,7 +170,8 @@ class Resolver:
             )
         fault = addresses.target_fault(entry.address) if entry.address else None
         if fault is not None:
-            self._wrong((*at, "address"), f'expected an address such as "images:50051", got "{entry.address}": {fault}')
+            shown = addresses.without_user(entry.address)
+            self._wrong((*at, "address"), f'expected an address such as "images:50051", got "{shown}": {fault}')
 
     def _call_pair(self, at: At, tls: shape.CallTls) -> tuple[bytes | None, bytes | None]:
         if tls.certificate and tls.key:

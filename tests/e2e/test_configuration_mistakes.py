@@ -75,6 +75,10 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
         client("token: [{file: argocd.token}]"),
         ['3: clients[0].token: unknown key; did you mean "tokens"?'],
     ),
+    "a misspelt key beside the right one": (
+        BASE + ROUTE + "client: []\nroute: []\n",
+        ['12: client: unknown key; did you mean "clients"?', '13: route: unknown key; did you mean "routes"?'],
+    ),
     "a key of another section": (
         BASE + "max_sets: 5\n",
         ['8: max_sets: unknown key here; did you mean "limits.max_sets"?'],
@@ -100,24 +104,28 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
     ),
     "a token in the file": (
         client("tokens: [{value: abc}]"),
-        [f"3: clients[0].tokens[0].value: unknown key; expected {{file: PATH}}; {FILES_ONLY}"],
+        [f"3: clients[0].tokens[0]: unknown key; expected {{file: PATH}}; {FILES_ONLY}"],
     ),
     "no tokens": (client("tokens: []"), ["3: clients[0].tokens: is empty; expected a list of {file: PATH}"]),
     "a token file that is missing": (
         client("tokens: [{file: none.token}]"),
-        ['3: clients[0].tokens[0].file: cannot read "none.token": No such file or directory'],
+        ["3: clients[0].tokens[0].file: cannot read this file: No such file or directory"],
+    ),
+    "a token file that is missing in its folder": (
+        client("tokens: [{file: tokens/none}]"),
+        ['3: clients[0].tokens[0].file: cannot read "tokens/none": No such file or directory'],
     ),
     "a folder as token file": (
         client("tokens: [{file: .}]"),
-        ['3: clients[0].tokens[0].file: cannot read ".": it is a directory'],
+        ["3: clients[0].tokens[0].file: cannot read this file: it is a directory"],
     ),
     "a pipe as token file": (
         client("tokens: [{file: pipe}]"),
-        ['3: clients[0].tokens[0].file: cannot read "pipe": it is not a regular file'],
+        ["3: clients[0].tokens[0].file: cannot read this file: it is not a regular file"],
     ),
     "a path with a NUL": (
         client('tokens: [{file: "a\\0b"}]'),
-        ['3: clients[0].tokens[0].file: cannot read "a\\x00b": a path cannot contain a NUL character'],
+        ["3: clients[0].tokens[0].file: cannot read this file: a path cannot contain a NUL character"],
     ),
     "an empty token file": (
         client("tokens: [{file: empty}]"),
@@ -331,6 +339,19 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
         [
             (
                 '8: backends[1].address: expected an address such as "images:50051", got "http://owners:50051": leave out '
+                "the scheme"
+            )
+        ],
+    ),
+    "a backend's address without a host": (
+        BASE + "  - {name: owners, address: '///', application_sets: [own]}\n",
+        ['8: backends[1].address: expected an address such as "images:50051", got "///": the host is missing'],
+    ),
+    "a backend's address with a password": (
+        BASE + "  - {name: owners, address: 'http://user:secret@owners:1', application_sets: [own]}\n",
+        [
+            (
+                '8: backends[1].address: expected an address such as "images:50051", got "http://…@owners:1": leave out '
                 "the scheme"
             )
         ],
@@ -595,6 +616,8 @@ WARNINGS: dict[str, tuple[str, list[str]]] = {
 }
 
 GOOD = {
+    "a host with an underscore": BASE
+    + "  - {name: owners, address: 'images_backend:50051', application_sets: [own]}\n",
     "off without quotes": BASE + "guard: {mode: off}\n",
     "several units": BASE + "limits: {keepalive: 1m40s}\nwait_for_absent: 1s500ms\n",
     "anchors and merges": BASE.replace("  - name: images", "  - &images\n    name: images")
@@ -625,6 +648,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files["encrypted.key"] = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"
     for name, content in files.items():
         (made / name).write_bytes(content)
+    (made / "tokens").mkdir()
     os.mkfifo(made / "pipe")
     return made
 
@@ -747,6 +771,66 @@ def test_a_check_leaves_nothing_behind(folder: Path, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     assert checked(tmp_path, BASE).exit_code == 0
     assert {path.name for path in tmp_path.iterdir()} == {"hub.yaml", "argocd.token", "images.token"}
+
+
+SECRET = "hunter2hunter2hunter2"
+DIGITS = "12345678901234567890"
+PEM = f"-----BEGIN PRIVATE KEY-----\\n{SECRET}\\n-----END PRIVATE KEY-----\\n"
+
+SECRETS = {
+    "a key in tls": http_tls("hub.pem", f'"{PEM}"'),
+    "a key in call_tls": (
+        BASE
+        + f'  - {{name: o, address: "o:1", application_sets: [o], call_tls: {{certificate: hub.pem, key: "{PEM}"}}}}\n'
+    ),
+    "a key on one line": http_tls("hub.pem", SECRET * 20),
+    "a certificate with its key": http_tls(f'"{PEM}"', "hub.key"),
+    "a token in file": client(f"tokens: [{{file: {SECRET}}}]"),
+    "a token with lines in file": client(f'tokens: [{{file: "{SECRET}\\n{SECRET}"}}]'),
+    "a token in file with a folder": client(f"tokens: [{{file: ./{SECRET}/{SECRET}}}]"),
+    "a number in file": client(f"tokens: [{{file: {DIGITS}}}]"),
+    "a number as tokens": client(f"tokens: {DIGITS}"),
+    "a number as a token": client(f"tokens: [{DIGITS}]"),
+    "a key of a token": client(f"tokens: [{{{SECRET}}}]"),
+    "a key of a token with a value": client(f"tokens: [{{{SECRET}: {SECRET}}}]"),
+    "a duplicate key of a token": client(f"tokens: [{{{SECRET}, {SECRET}}}]"),
+    "a tag of a token": client(f"tokens: [!{SECRET} a]"),
+    "an alias as a token": client(f"tokens: [*{SECRET} ]"),
+    "a wrong number of a token": client(f"tokens: [!!int {SECRET}]"),
+    "a text as call_token": BASE + f"    address: 'o:1'\n    call_token: {SECRET}\n",
+    "a number as call_token": BASE + f"    address: 'o:1'\n    call_token: {DIGITS}\n",
+    "a password in an address": BASE + f"  - {{name: o, address: 'http://u:{SECRET}@h:1', application_sets: [o]}}\n",
+    "a password with slashes": BASE + f"  - {{name: o, address: 'u:{SECRET}/a@h:1', application_sets: [o]}}\n",
+    "a password without a user": BASE + f"  - {{name: o, address: '{SECRET}@h:1', application_sets: [o]}}\n",
+    "a password in a target": BASE + f"  - {{name: o, address: 'dns:///u:{SECRET}@h:1', application_sets: [o]}}\n",
+    "a password in a port": BASE + f"listen: {{http: 'http://u:{SECRET}@h:1'}}\n",
+    "a text as admin": BASE + f"admin: {SECRET}\n",
+    "a number as admin": BASE + f"admin: {DIGITS}\n",
+    "a key of admin": BASE + f"admin: {{{SECRET}}}\n",
+    "a text as clients": f"clients: {SECRET}\n",
+    "a text as a client": f"clients: [{SECRET}]\n",
+    "a key of a client": client(f"{SECRET}:"),
+    "a text as a backend": BASE + f"  - {SECRET}\n",
+    "a text as a port's TLS": BASE + f"tls: {{http: {SECRET}}}\n",
+}
+
+
+@pytest.mark.parametrize("case", SECRETS)
+@pytest.mark.parametrize("command", [["config", "check"], ["config", "check", "--json"], ["serve"]], ids=" ".join)
+def test_a_secret_in_the_wrong_setting_is_not_repeated(folder: Path, case: str, command: list[str]) -> None:
+    # A second mistake, so that serve ends in any case.
+    (folder / "hub.yaml").write_text(f"{SECRETS[case]}replicas: 2\n", encoding="utf-8")
+    cleared = {name: None for name in os.environ if name.startswith("HUB_")}
+    result = CliRunner().invoke(main, [*command, "--config", str(folder / "hub.yaml")], env=cleared)
+    assert result.exit_code == 2
+    assert "hub.yaml" in result.output
+    assert (SECRET in result.output, DIGITS in result.output) == (False, False)
+
+
+@pytest.mark.parametrize("content", [f'"{PEM}"', '"a\\nb"', "a" * 256])
+def test_the_content_of_a_file_in_place_of_its_path_is_named_as_that(folder: Path, content: str) -> None:
+    expected = ["8: tls.http.key: expected the path of a file, got its content"]
+    assert lines(folder, checked(folder, http_tls("hub.pem", content))) == expected
 
 
 def test_no_message_shows_a_secret(folder: Path) -> None:
