@@ -53,6 +53,7 @@ An error in a variable or a flag is reported under its name, such as `HUB_DEADLI
 ## Values
 
 - **Durations** are numbers with units: `500ms`, `25s`, `1m30s`, `1h`, `7d`; at most `3650d`.
+- **Numbers** are decimal: `010` and `1:30` are text, and an error where a number is expected.
 - **Sizes** (`…_bytes`) are whole numbers of bytes, without a unit: `1048576`.
 - **Patterns** are globs, not regular expressions: `*` matches any text, `?` one character, `[abc]` one of these.
 - **Paths** are relative to the folder of `hub.yaml`.

@@ -37,11 +37,21 @@ _IMPLICIT = {
 for _first in "tTfF":
     _IMPLICIT.setdefault(_first, []).append((_BOOL, _TRUE_OR_FALSE))
 
+# YAML 1.1 reads 010 as 8 and 1:30 as 90, which is hardly what people mean: without a tag, these are text.
+_DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
+
+
+def _decimal(text: str) -> int:
+    if _DECIMAL.fullmatch(text) is None:
+        raise ValueError(text)
+    return int(text.replace("_", ""))
+
+
 _constructor = SafeConstructor()
 _CONSTRUCT = {
     _NULL: lambda _: None,
     _BOOL: _constructor.construct_yaml_bool,
-    _INT: _constructor.construct_yaml_int,
+    _INT: lambda node: _decimal(node.value),
     _FLOAT: _constructor.construct_yaml_float,
     _TEXT: lambda node: node.value,
 }
@@ -284,7 +294,7 @@ def _tag(event: yaml.ScalarEvent) -> str:
         return _TEXT
     for tag, form in _IMPLICIT.get(event.value[:1], ()):
         if form.match(event.value):
-            return str(tag)
+            return _TEXT if tag == _INT and _DECIMAL.fullmatch(event.value) is None else str(tag)
     return _TEXT
 
 

@@ -40,6 +40,7 @@ routes:
     application_sets: ["fb-*"]
     backends: [images]
 """
+OWNERS = "  - {name: owners, tokens: [{file: owners.token}]}\n"
 MINIMAL = "a minimal file is: clients: [{name: argocd, tokens: [{file: argocd.token}]}]"
 UNITS = "the units are ms, s, m, h and d"
 TOP = (
@@ -203,6 +204,14 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
     "a unit of bytes": (
         BASE + "limits: {max_body_bytes: 1MB}\n",
         ['8: limits.max_body_bytes: expected a number of bytes such as 1048576, got the text "1MB"'],
+    ),
+    "a number with colons": (
+        BASE + "limits: {max_sets: 1:30}\n",
+        ['8: limits.max_sets: expected a whole number such as 100, got the text "1:30"'],
+    ),
+    "an octal number": (
+        BASE + "limits: {max_sets: 010}\n",
+        ['8: limits.max_sets: expected a whole number such as 100, got the text "010"'],
     ),
     "a limit of nothing": (BASE + "limits: {max_sets: 0}\n", ["8: limits.max_sets: must be greater than zero, got 0"]),
     "a limit beyond all memory": (
@@ -377,6 +386,14 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
         BASE + "store: sqlite:/nowhere/hub.db\n",
         ['8: store: "/nowhere/hub.db" cannot be written: /nowhere: No such file or directory'],
     ),
+    "the configuration as store": (
+        BASE + "store: sqlite:./hub.yaml\n",
+        ["8: store: this file is part of the configuration, and the store would overwrite it"],
+    ),
+    "a token as store": (
+        BASE + "store: sqlite:argocd.token\n",
+        ["8: store: this file is part of the configuration, and the store would overwrite it"],
+    ),
     "a folder as store": (BASE + "store: sqlite:/tmp\n", ['8: store: "/tmp" is not a regular file']),
     # Certificates.
     "a certificate that is missing": (
@@ -433,6 +450,32 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
             )
         ],
     ),
+    "a key twice": (
+        BASE
+        + ROUTE.replace("[images]", "[images, owners]").replace("routes:", OWNERS + "routes:")
+        + "    unique_by: [a, b, a]\n    required_keys: [c, c]\n    combine: {merge: {on: [d, d]}}\n    echo: [e, e]\n",
+        [
+            '13: routes[0].unique_by[2]: duplicate key "a"',
+            '14: routes[0].required_keys[1]: duplicate key "c"',
+            '15: routes[0].combine.merge.on[1]: duplicate key "d"',
+            '16: routes[0].echo[1]: duplicate key "e"',
+        ],
+    ),
+    "the commonest regular expressions": (
+        BASE.replace('["fb-*"]', '[".*", "fb-.*", ".*-fb", "a|b", "fb-[a-z]+"]'),
+        [
+            f'7: backends[0].application_sets[{at}]: expected a glob pattern such as "fb-*", got the regular expression {rest}'
+            for at, rest in enumerate(
+                (
+                    '".*"; did you mean "*"?',
+                    '"fb-.*"; did you mean "fb-*"?',
+                    '".*-fb"; did you mean "*-fb"?',
+                    '"a|b"',
+                    '"fb-[a-z]+"',
+                )
+            )
+        ],
+    ),
     "a backend that can do nothing": (
         BASE + "  - name: owners\n    application_sets: [own]\n",
         ['8: backends[1]: backend "owners" needs tokens or certificates to register with, or an address to connect to'],
@@ -453,6 +496,14 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
 }
 
 WARNINGS: dict[str, tuple[str, list[str]]] = {
+    "a client that may request nothing": (
+        BASE.replace("backends:", "  - {name: idle, tokens: [{file: owners.token}], application_sets: []}\nbackends:"),
+        ["4: warning: clients[1].application_sets: is empty, so this client may request nothing"],
+    ),
+    "a client that may use no route": (
+        BASE.replace("backends:", "  - {name: idle, tokens: [{file: owners.token}], routes: []}\nbackends:"),
+        ["4: warning: clients[1].routes: is empty, so this client may request nothing"],
+    ),
     "a route behind another": (
         BASE + ROUTE + "  - name: late\n    application_sets: [fb-1, 'fb-x*']\n    backends: [images]\n",
         [
@@ -616,6 +667,8 @@ WARNINGS: dict[str, tuple[str, list[str]]] = {
 }
 
 GOOD = {
+    "globs with dots": BASE.replace('"fb-*"', '"a.*", "*.*", "[^a]*", "fb-[!a]*"'),
+    "a number with underscores": BASE + "limits: {max_sets: 10_000}\n",
     "a host with an underscore": BASE
     + "  - {name: owners, address: 'images_backend:50051', application_sets: [own]}\n",
     "off without quotes": BASE + "guard: {mode: off}\n",
@@ -678,7 +731,7 @@ def test_what_can_hardly_be_meant_is_a_warning_with_its_place(folder: Path, case
     text, expected = WARNINGS[case]
     result = checked(folder, text)
     assert lines(folder, result) == expected
-    assert result.stdout.startswith("ok: 1 client, ")
+    assert result.stdout.startswith(("ok: 1 client, ", "ok: 2 clients, "))
     assert (result.exit_code, checked(folder, text, "--strict").exit_code) == (0, 1)
 
 
