@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from hub.config.places import At, Findings
 
 _SHORT_CHARS = 12
+_LONG_PATH_CHARS = 255
+_SECRET_FILES = ("file", "key")  # The settings that name a file with a secret.
+_CONTENT = "expected the path of a file, got its content"
 
 
 class CredentialReader:
@@ -30,11 +33,18 @@ class CredentialReader:
     def read(self, at: At, path: str) -> bytes:
         """The content of a file; nothing if it cannot be read, which is reported."""
         try:
-            return self._files.read(path)
+            if not _is_content(path):
+                return self._files.read(path)
+            reason = _CONTENT
         except CannotRead as error:
-            self._findings.wrong(at, f'cannot read "{path}": {error}')
-            self._findings.bad(at)
-            return b""
+            reason = _CONTENT if len(path) > _LONG_PATH_CHARS else f"cannot read {self._named(at, path)}: {error}"
+        self._findings.wrong(at, reason)
+        self._findings.bad(at)
+        return b""
+
+    def _named(self, at: At, path: str) -> str:
+        """The file; not by its name if that may be a secret that was written instead of one."""
+        return f'"{path}"' if at[-1] not in _SECRET_FILES or self._files.seems_to_be(path) else "this file"
 
     def token(self, at: At, entry: shape.TokenFile) -> str:
         """The token in a file; empty if there is none."""
@@ -127,6 +137,10 @@ class CredentialReader:
             return data
         self._findings.wrong(at, f'"{path}": {reason}')
         return b""
+
+
+def _is_content(path: str) -> bool:
+    return "\n" in path.strip() or "-----BEGIN" in path
 
 
 def _called(kind: str, name: str) -> str:

@@ -7,12 +7,15 @@ Built from libyaml's events rather than by PyYAML's composer, which recurses wit
 from __future__ import annotations
 
 import re
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 from yaml.constructor import SafeConstructor
 
 from hub.config.syntax import explained
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 MAX_DEPTH = 64
 MAX_VALUES = 1_000_000  # With aliases expanded.
@@ -34,11 +37,21 @@ _IMPLICIT = {
 for _first in "tTfF":
     _IMPLICIT.setdefault(_first, []).append((_BOOL, _TRUE_OR_FALSE))
 
+# YAML 1.1 reads 010 as 8 and 1:30 as 90, which is hardly what people mean: without a tag, these are text.
+_DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
+
+
+def _decimal(text: str) -> int:
+    if _DECIMAL.fullmatch(text) is None:
+        raise ValueError(text)
+    return int(text.replace("_", ""))
+
+
 _constructor = SafeConstructor()
 _CONSTRUCT = {
     _NULL: lambda _: None,
     _BOOL: _constructor.construct_yaml_bool,
-    _INT: _constructor.construct_yaml_int,
+    _INT: lambda node: _decimal(node.value),
     _FLOAT: _constructor.construct_yaml_float,
     _TEXT: lambda node: node.value,
 }
@@ -81,8 +94,10 @@ class Node:
         return self.value
 
 
-def parse(text: str) -> tuple[Node | None, list[BadDocument]]:
+def parse(text: str, secret: Collection[str] = ()) -> tuple[Node | None, list[BadDocument]]:
     """The document (``None``: empty), and the mistakes in it that do not hide others: duplicate keys, bad values.
+
+    What is under a ``secret`` key is not repeated in a message.
 
     Raises:
         BadDocument: it is not YAML, or larger or deeper than any configuration.
@@ -92,7 +107,7 @@ def parse(text: str) -> tuple[Node | None, list[BadDocument]]:
         before = text[: control.start()]
         place = before.count("\n") + 1, control.start() - before.rfind("\n")
         raise BadDocument(f"the control character U+{ord(control[0]):04X} is not allowed in YAML", place)
-    builder = _Builder()
+    builder = _Builder(secret)
     try:
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
             builder.take(event)
@@ -120,7 +135,8 @@ class _Open:
 class _Builder:
     """Makes nodes of events."""
 
-    def __init__(self) -> None:
+    def __init__(self, secret: Collection[str]) -> None:
+        self._secret = secret
         self.root: Node | None = None
         self.mistakes: list[BadDocument] = []
         self._documents = 0
@@ -131,6 +147,10 @@ class _Builder:
     def opened_line(self) -> int:
         """Where the innermost value that has not ended starts."""
         return self._open[-1].node.place[0] if self._open else 1
+
+    def _quoted(self, text: str) -> str:
+        """The text in quotes; nothing of it where it may be a secret."""
+        return "…" if any(one.key in self._secret for one in self._open) else f'"{text}"'
 
     def take(self, event: yaml.Event) -> None:
         """Take the next event."""
@@ -166,11 +186,13 @@ class _Builder:
             return self._bad(event, f"a number with {len(event.value)} characters is too long")
         construct = _CONSTRUCT.get(tag)
         if construct is None:
-            return self._bad(event, f'the tag "{_short(tag)}" is not supported')
+            return self._bad(event, f"the tag {self._quoted(_short(tag))} is not supported")
         try:
             return construct(yaml.ScalarNode(tag, event.value))  # type: ignore[no-untyped-call]  # PyYAML's constructor.
         except (ValueError, LookupError, OverflowError):
-            return self._bad(event, f'"{event.value[:_MAX_NUMBER_CHARS]}" is not {_MEANINGS[tag]} ({_short(tag)})')
+            return self._bad(
+                event, f"{self._quoted(event.value[:_MAX_NUMBER_CHARS])} is not {_MEANINGS[tag]} ({_short(tag)})"
+            )
 
     def _bad(self, event: yaml.Event, reason: str) -> object:
         self.mistakes.append(BadDocument(reason, _place(event)))
@@ -180,7 +202,9 @@ class _Builder:
         mapping = self._open[-1]
         first = mapping.node.keys.get(key)
         if first is not None and not merges:
-            self.mistakes.append(BadDocument(f'duplicate key "{key}"; it is also on line {first[0]}', place))
+            self.mistakes.append(
+                BadDocument(f"duplicate key {self._quoted(key)}; it is also on line {first[0]}", place)
+            )
         elif not merges:
             mapping.node.keys[key] = place
         mapping.key, mapping.key_place = key, place
@@ -197,7 +221,7 @@ class _Builder:
         if len(self._open) >= MAX_DEPTH:
             raise BadDocument(f"nested deeper than {MAX_DEPTH} levels", place)
         if event.tag not in (None, "!", _MAPPING, _LIST):
-            self._bad(event, f'the tag "{_short(event.tag)}" is not supported')
+            self._bad(event, f"the tag {self._quoted(_short(event.tag))} is not supported")
         node = Node({} if is_mapping else [], place)
         if event.anchor:
             self._anchors[event.anchor] = node
@@ -214,10 +238,11 @@ class _Builder:
 
     def _alias(self, event: yaml.AliasEvent) -> None:
         node = self._anchors.get(str(event.anchor))
+        alias, anchor = self._quoted(f"*{event.anchor}"), self._quoted(f"&{event.anchor}")
         if node is None:
-            raise BadDocument(f'the alias "*{event.anchor}" has no anchor "&{event.anchor}" before it', _place(event))
+            raise BadDocument(f"the alias {alias} has no anchor {anchor} before it", _place(event))
         if any(one.node is node for one in self._open):
-            raise BadDocument(f'the alias "*{event.anchor}" refers to a value that contains it', _place(event))
+            raise BadDocument(f"the alias {alias} refers to a value that contains it", _place(event))
         if self._open and self._open[-1].wants_key:
             if not isinstance(node.value, str):
                 raise BadDocument("a key must be text", _place(event))
@@ -269,7 +294,7 @@ def _tag(event: yaml.ScalarEvent) -> str:
         return _TEXT
     for tag, form in _IMPLICIT.get(event.value[:1], ()):
         if form.match(event.value):
-            return str(tag)
+            return _TEXT if tag == _INT and _DECIMAL.fullmatch(event.value) is None else str(tag)
     return _TEXT
 
 

@@ -19,7 +19,8 @@ _ARGO_CD_KEEPALIVE_S = 90
 _SMALL_HEAD_BYTES = 1024
 _SET = re.compile(r"\[[^]]*\]")
 _NEVER_IN_A_NAME = re.compile(r"[^-a-z0-9.*?]")
-_REGULAR_EXPRESSION = re.compile(r"^\^|\$$|\\[.dws]|\.\*\$|\([^)]*\|")
+# What no name has and no glob means; ".*" is one only after a letter, a digit or a wildcard, as in "a.*".
+_REGULAR_EXPRESSION = re.compile(r"[\^$()|\\+{}]|(?<![A-Za-z0-9\]?*])\.\*")
 
 
 def report_doubts(written: shape.File, findings: Findings) -> None:
@@ -33,6 +34,9 @@ def report_doubts(written: shape.File, findings: Findings) -> None:
     for index, backend in enumerate(written.backends):
         _backend(("backends", index), backend, findings)
     for index, client in enumerate(written.clients):
+        for key in ("application_sets", "routes"):
+            if not getattr(client, key):
+                findings.doubt(("clients", index, key), "is empty, so this client may request nothing")
         if client.max_in_flight > written.limits.requests_in_flight and findings.places.written(
             ("clients", index, "max_in_flight")
         ):
@@ -147,7 +151,7 @@ def _backend(at: At, backend: shape.Backend, findings: Findings) -> None:
 def report_patterns(written: shape.File, findings: Findings) -> None:
     """Regular expressions where globs are expected are errors; globs that match no name are warnings."""
     for at, pattern in _name_patterns(written):
-        if _REGULAR_EXPRESSION.search(pattern):
+        if _REGULAR_EXPRESSION.search(_SET.sub("x", pattern)):
             findings.wrong(
                 at, f'expected a glob pattern such as "fb-*", got the regular expression "{pattern}"{_as_glob(pattern)}'
             )

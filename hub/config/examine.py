@@ -48,6 +48,8 @@ class Examination:
         if isinstance(bare, inspect.DictType):
             return self._dict(value, bare, expected, at)
         reason = _scalar_reason(value, bare, expected)
+        if reason is not None and _is_secret(kind):
+            reason = f"expected {expected}, got {_got(value, kind)}"
         return value if reason is None else self._refuse(at, bare, reason + _note(kind, value))
 
     def _refuse(self, at: At, kind: inspect.Type, reason: str | None = None) -> Any:
@@ -96,11 +98,14 @@ class Examination:
         """Report them; returns the keys that were probably meant."""
         known = [field.name for field in kind.fields]
         meant = set()
-        for key in value:
+        for key, item in value.items():
             if key in known:
                 continue
             guess = suggestion(key, [one for one in known if one not in value])
-            self._findings.wrong((*at, key), self._unknown_key(key, guess, kind))
+            if guess is None and key not in self._elsewhere:
+                guess = suggestion(key, known)
+            hidden = _hides_keys(kind) or (_is_secret(kind) and guess is None and item is None)
+            self._findings.wrong(at if hidden else (*at, key), self._unknown_key(key, guess, kind))
             found = guess or (known[0] if len(known) == 1 else None)
             if found is not None and found not in value:
                 meant.add(found)
@@ -132,6 +137,17 @@ class Examination:
 
 def _bare(kind: inspect.Type) -> inspect.Type:
     return _bare(kind.type) if isinstance(kind, inspect.Metadata) else kind
+
+
+def _is_secret(kind: inspect.Type | None) -> bool:
+    """Whether there may be a secret by mistake, so that no message repeats what is there."""
+    if isinstance(kind, inspect.Metadata):
+        return bool((kind.extra or {}).get("secret")) or _is_secret(kind.type)
+    return isinstance(kind, inspect.StructType) and bool(getattr(kind.cls, "secret", False))
+
+
+def _hides_keys(kind: inspect.StructType) -> bool:
+    return bool(getattr(kind.cls, "secret_keys", False))
 
 
 def _expected(kind: inspect.Type) -> str:
@@ -219,9 +235,9 @@ def _got(value: Any, wanted: inspect.Type | None = None) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
-        return f"the number {_cut(str(value))}"
+        return "a number" if _is_secret(wanted) else f"the number {_cut(str(value))}"
     if isinstance(value, str):
-        if getattr(getattr(wanted, "cls", None), "secret", False):
+        if value and _is_secret(wanted):
             return "text"
         shown = _cut(json.dumps(value, ensure_ascii=False))
         return shown if isinstance(wanted, (inspect.StrType, inspect.LiteralType)) else f"the text {shown}"

@@ -17,7 +17,7 @@ DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$(?!\n)"
 PERCENT_PATTERN = r"^(100|[0-9]{1,2}(\.[0-9]+)?)%$(?!\n)"
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$(?!\n)"  # A DNS-1123 label.
 
-# "expected" is what an error says may stand there.
+# "expected" is what an error says may stand there; a "secret" value is one that no error repeats.
 Duration = Annotated[
     str,
     Meta(
@@ -43,7 +43,7 @@ Pattern = Annotated[
 Key = Annotated[str, Meta(min_length=1, examples=["branch"], extra={"expected": 'a key such as "branch"'})]
 Count = Annotated[int, Meta(ge=1, le=10**15, extra={"expected": "a whole number such as 100"})]
 Bytes = Annotated[int, Meta(ge=1, le=10**15, extra={"expected": "a number of bytes such as 1048576"})]
-Path = Annotated[str, Meta(min_length=1, extra={"expected": "the path of a file"})]
+Path = Annotated[str, Meta(min_length=1, extra={"expected": "the path of a file", "secret": True})]
 CertificateName = Annotated[
     str, Meta(min_length=1, examples=["images.example"], extra={"expected": 'a name such as "images.example"'})
 ]
@@ -56,13 +56,14 @@ _STORE_URL = '"memory:" or "sqlite:PATH"'
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A mapping of the file; an unknown key is an error.
 
-    ``form`` and ``hint`` are for errors: what such a mapping looks like, and the reason. A ``secret`` one may hold a
-    secret by mistake, so errors do not repeat its value.
+    ``form`` and ``hint`` are for errors: what such a mapping looks like, and the reason. In place of a ``secret`` one
+    there may be a secret by mistake, so errors do not repeat the value; nor its unknown keys if ``secret_keys``.
     """
 
     form: ClassVar[str] = ""
     hint: ClassVar[str] = ""
     secret: ClassVar[bool] = False
+    secret_keys: ClassVar[bool] = False
 
 
 class Listen(_Entry, frozen=True, kw_only=True):
@@ -77,6 +78,7 @@ class ServerTls(_Entry, frozen=True, kw_only=True):
     """Certificate files of a port; they are reloaded when they change."""
 
     form: ClassVar[str] = "{certificate: PATH, key: PATH}"
+    secret: ClassVar[bool] = True
 
     certificate: Annotated[Path, Meta(description="The certificate chain, PEM.")]
     key: Annotated[Path, Meta(description="Its private key, PEM, without a passphrase.")]
@@ -89,6 +91,8 @@ class ServerTls(_Entry, frozen=True, kw_only=True):
 class Tls(_Entry, frozen=True, kw_only=True):
     """TLS on the ports; a port without an entry here is plain text."""
 
+    secret: ClassVar[bool] = True
+
     http: Annotated[ServerTls | None, Meta(description="The port for Argo CD.")] = None
     grpc: Annotated[ServerTls | None, Meta(description="The port for backends.")] = None
 
@@ -99,6 +103,7 @@ class TokenFile(_Entry, frozen=True, kw_only=True):
     form: ClassVar[str] = "{file: PATH}"
     hint: ClassVar[str] = "secrets come only from files"
     secret: ClassVar[bool] = True
+    secret_keys: ClassVar[bool] = True
 
     file: Annotated[Path, Meta(description="The file. A relative path starts at the configuration's folder.")]
 
@@ -107,6 +112,7 @@ class Client(_Entry, frozen=True, kw_only=True):
     """A caller over HTTP. Its token proves which ConfigMap was used, not who wrote the ApplicationSet."""
 
     form: ClassVar[str] = "{name: NAME, tokens: [{file: PATH}]}"
+    secret: ClassVar[bool] = True
 
     name: Annotated[Name, Meta(description="Shown in logs and messages.")]
     tokens: Annotated[
@@ -131,11 +137,13 @@ class Client(_Entry, frozen=True, kw_only=True):
 class CallTls(_Entry, frozen=True, kw_only=True):
     """TLS when the hub connects to a backend."""
 
+    secret: ClassVar[bool] = True
+
     ca: Annotated[str, Meta(description="CA bundle for the backend's certificate, PEM; default: the system's.")] = ""
     certificate: Annotated[str, Meta(description="The hub's client certificate, PEM, if the backend requires one.")] = (
         ""
     )
-    key: Annotated[str, Meta(description="Its private key, PEM, without a passphrase.")] = ""
+    key: Annotated[str, Meta(description="Its private key, PEM, without a passphrase.", extra={"secret": True})] = ""
     server_name: Annotated[
         str, Meta(description="The name in the backend's certificate, if it differs from the address.")
     ] = ""
@@ -145,6 +153,7 @@ class Backend(_Entry, frozen=True, kw_only=True):
     """A backend and what it may do. It needs tokens or certificates to register with, or an address to connect to."""
 
     form: ClassVar[str] = "{name: NAME, tokens: [{file: PATH}], application_sets: [PATTERN]}"
+    secret: ClassVar[bool] = True
 
     name: Annotated[Name, Meta(description="The name it registers under, and that routes use.")]
     tokens: Annotated[list[TokenFile], Meta(description="Any of them authenticates this backend.")] = []
@@ -319,6 +328,8 @@ class Route(_Entry, frozen=True, kw_only=True):
 
 class Admin(_Entry, frozen=True, kw_only=True):
     """Access to the admin port."""
+
+    secret: ClassVar[bool] = True
 
     tokens: Annotated[
         list[TokenFile],

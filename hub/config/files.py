@@ -75,6 +75,16 @@ class Files:
         self.watched.setdefault(resolved, "")
         return resolved
 
+    def seems_to_be(self, path: str) -> bool:
+        """Whether a text is a path rather than a secret: the file exists, or the first folder of its path."""
+        first, separator, _ = path.removeprefix("/").partition("/")
+        start = "/" if path.startswith("/") else ""
+        try:
+            is_path = bool(separator) and first not in ("", ".", "..") and (self._folder / (start + first)).is_dir()
+            return is_path or (self._folder / path).is_file()
+        except (OSError, ValueError):
+            return False
+
     def read(self, path: str) -> bytes:
         """The content of a file; nothing when offline.
 

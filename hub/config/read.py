@@ -24,6 +24,8 @@ MAX_FILE_BYTES = 4 * 1024 * 1024
 
 MINIMAL = "clients: [{name: argocd, tokens: [{file: argocd.token}]}]"
 
+_SECRET = ("tokens", "token", "call_token", "admin", "key")  # Under which a secret may be written by mistake.
+
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -81,7 +83,7 @@ def examined(path: Path | None, environment: Mapping[str, str], flags: Mapping[s
 
 def _parsed(path: Path, data: bytes) -> tuple[Node | None, list[BadDocument]]:
     try:
-        root, bad = parse(_text(path, data))
+        root, bad = parse(_text(path, data), _SECRET)
     except BadDocument as error:
         raise ConfigurationError([_in_document(path, error)]) from error
     if root is not None and root.value is not None and not isinstance(root.value, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from hub.config import addresses
@@ -47,7 +48,7 @@ class Resolver:
         if path is not None:
             self._files.watched[str(path)] = self._digest
         listen = addresses.listen(written.listen, self._findings)
-        return core.Settings(
+        settings = core.Settings(
             listen=self._on_loopback(listen) if self._dev else listen,
             http_tls=self._credentials.server_tls(("tls", "http"), written.tls.http),
             grpc_tls=self._credentials.server_tls(("tls", "grpc"), written.tls.grpc),
@@ -67,6 +68,14 @@ class Resolver:
             dev=self._dev,
             watched=dict(self._files.watched),
         )
+        self._check_not_overwritten(settings.store)
+        return settings
+
+    def _check_not_overwritten(self, store: str) -> None:
+        path = os.path.normpath(store.removeprefix(addresses.SQLITE))
+        if store.startswith(addresses.SQLITE) and path in map(os.path.normpath, self._files.watched):
+            self._wrong(("store",), "this file is part of the configuration, and the store would overwrite it")
+            self._findings.bad(("store",))
 
     def _wrong(self, at: At, reason: str) -> None:
         self._findings.wrong(at, reason)
@@ -178,7 +187,8 @@ class Resolver:
             )
         fault = addresses.target_fault(entry.address) if entry.address else None
         if fault is not None:
-            self._wrong((*at, "address"), f'expected an address such as "images:50051", got "{entry.address}": {fault}')
+            shown = addresses.without_user(entry.address)
+            self._wrong((*at, "address"), f'expected an address such as "images:50051", got "{shown}": {fault}')
 
     def _call_pair(self, at: At, tls: shape.CallTls) -> tuple[bytes | None, bytes | None]:
         if tls.certificate and tls.key:
@@ -196,6 +206,7 @@ class Resolver:
 
     def _route(self, at: At, entry: shape.Route, known: dict[str, None]) -> Route:
         self._check_members(at, entry, known)
+        self._check_keys(at, entry)
         written = self._written
         return Route(
             name=entry.name,
@@ -219,6 +230,17 @@ class Resolver:
                 self._wrong(member, f'no backend "{backend}" is configured{self._meant(backend, known)}')
             if backend in entry.backends[:index]:
                 self._wrong(member, f'duplicate backend "{backend}"')
+
+    def _check_keys(self, at: At, entry: shape.Route) -> None:
+        lists: dict[At, list[str]] = {(key,): getattr(entry, key) for key in ("required_keys", "unique_by", "echo")}
+        if isinstance(entry.combine, shape.Merge):
+            lists["combine", "merge", "on"] = entry.combine.merge.on
+        for inner, keys in lists.items():
+            seen: set[str] = set()
+            for index, key in enumerate(keys):
+                if key in seen:
+                    self._wrong((*at, *inner, index), f'duplicate key "{key}"')
+                seen.add(key)
 
     def _meant(self, name: str, known: Iterable[str]) -> str:
         self._suggestions_left -= 1

@@ -69,7 +69,7 @@ def may_overlap(one: str, other: str) -> bool:
         if _WILDCARD.search(literal) is None:
             return matcher(pattern)(literal)
     prefix, other_prefix = literal_prefix(one), literal_prefix(other)
-    suffix, other_suffix = _literal_suffix(one), _literal_suffix(other)
+    suffix, other_suffix = literal_suffix(one), literal_suffix(other)
     return (prefix.startswith(other_prefix) or other_prefix.startswith(prefix)) and (
         suffix.endswith(other_suffix) or other_suffix.endswith(suffix)
     )
@@ -134,7 +134,7 @@ def _starting(texts: Sequence[str], prefix: str) -> Iterator[str]:
     return takewhile(lambda one: one.startswith(prefix), islice(texts, first, None))
 
 
-def _literal_suffix(pattern: str) -> str:
+def literal_suffix(pattern: str) -> str:
     """The text after the last wildcard."""
     return _LAST_WILDCARD.split(pattern)[-1]
 

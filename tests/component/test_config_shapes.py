@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from hub.config.document import BAD, MAX_DEPTH, BadDocument, parse
 from hub.config.examine import Examination
 from hub.config.file import File
-from hub.config.globs import covers, overlap
+from hub.config.globs import Comparisons
 from hub.config.load import Source, check
 from hub.config.places import Findings, Places
+from hub.config.reach import report_shadowed, report_unusable
+from hub.config.read import examined
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +34,14 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=2),
     max_leaves=6,
 )
+
+
+def covers(wide: str, narrow: str) -> bool:
+    return Comparisons(10_000).covers(wide, narrow)
+
+
+def overlap(one: str, other: str) -> bool:
+    return Comparisons(10_000).overlap(one, other)
 
 
 def keys(struct: type[msgspec.Struct]) -> list[str]:
@@ -143,12 +153,17 @@ def test_depth_is_limited_whatever_opens(opening: str) -> None:
         parse(opening * 20_000)
 
 
-def routes(patterns: list[str], **more: Any) -> dict[str, Any]:
+def routes(patterns: list[str], *, inputs: bool = True, **more: Any) -> dict[str, Any]:
     return {
         "clients": [{"name": f"c{n}", "tokens": [{"file": f"t{n}"}], **more} for n in range(50)],
         "backends": [{"name": "images", "tokens": [{"file": "images"}], "application_sets": ["x"]}],
         "routes": [
-            {"name": f"r{n}", "application_sets": [pattern], "backends": ["images"], "parameters": {"n": f"{n}*"}}
+            {
+                "name": f"r{n}",
+                "application_sets": [pattern],
+                "backends": ["images"],
+                "parameters": {"n": f"{n}*"} if inputs else {},
+            }
             for n, pattern in enumerate(patterns)
         ],
     }
@@ -175,3 +190,48 @@ def test_ten_thousand_routes_are_checked_in_seconds(tmp_path: Path, patterns: li
     assert len(report.settings.routes) == 10_000
     # Without an index it would be fifty million comparisons: minutes.
     assert took_s < 15
+
+
+STARRY = "*a" * 60
+
+ENDLESS = {
+    "suffixes": ([f"*-team-{n:05}-service" for n in range(1000)], ["*"]),
+    "neither prefix nor suffix": ([f"?eam-{n:05}-*" for n in range(1000)], ["*"]),
+    "many stars": ([f"{STARRY}*b{n}*" for n in range(60)], ["*"]),
+    "many stars in what clients may request": (
+        [f"{STARRY}*b{n}*" for n in range(60)],
+        [f"{STARRY}*c*", f"{STARRY}*d*"],
+    ),
+    "sets": ([f"?[{chr(0x4E00 + n)}a]x*-{n}-?*" for n in range(1000)], ["?[bc]*"]),
+}
+
+
+@pytest.mark.parametrize("case", ENDLESS)
+def test_looking_for_routes_that_nothing_reaches_takes_little_time(tmp_path: Path, case: str) -> None:
+    patterns, allowed = ENDLESS[case]
+    path = tmp_path / "hub.yaml"
+    more = {"application_sets": allowed, "routes": ["*", f"{STARRY}*x*", "?[de]*"]}
+    path.write_text(json.dumps(routes(patterns, inputs=False, **more)))
+    written = examined(path, {}, {})
+    began_s = time.process_time()
+    report_shadowed(written.file, written.findings)
+    report_unusable(written.file, written.findings)
+    # Without a limit it takes seconds; the limit is a tenth of one, and the rest is for slow machines.
+    assert time.process_time() - began_s < 1
+    assert written.findings.errors == []
+
+
+def test_a_route_behind_another_is_found_among_a_thousand(tmp_path: Path) -> None:
+    path = tmp_path / "hub.yaml"
+    patterns = [*(f"*-team-{n:05}-service" for n in range(1000)), "x-*-team-00500-service"]
+    path.write_text(json.dumps(routes(patterns, inputs=False)))
+    written = examined(path, {}, {})
+    report_shadowed(written.file, written.findings)
+    [warning] = written.findings.warnings
+    assert '"r1000"' in warning.reason
+    assert '"r500"' in warning.reason
+
+
+def test_comparisons_that_are_spent_say_what_reports_nothing() -> None:
+    spent = Comparisons(0)
+    assert (spent.covers("fb-*", "fb-x-*"), spent.overlap("fb-*", "pr-*")) == (False, True)

@@ -40,6 +40,7 @@ routes:
     application_sets: ["fb-*"]
     backends: [images]
 """
+OWNERS = "  - {name: owners, tokens: [{file: owners.token}]}\n"
 MINIMAL = "a minimal file is: clients: [{name: argocd, tokens: [{file: argocd.token}]}]"
 UNITS = "the units are ms, s, m, h and d"
 TOP = (
@@ -75,6 +76,10 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
         client("token: [{file: argocd.token}]"),
         ['3: clients[0].token: unknown key; did you mean "tokens"?'],
     ),
+    "a misspelt key beside the right one": (
+        BASE + ROUTE + "client: []\nroute: []\n",
+        ['12: client: unknown key; did you mean "clients"?', '13: route: unknown key; did you mean "routes"?'],
+    ),
     "a key of another section": (
         BASE + "max_sets: 5\n",
         ['8: max_sets: unknown key here; did you mean "limits.max_sets"?'],
@@ -100,24 +105,28 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
     ),
     "a token in the file": (
         client("tokens: [{value: abc}]"),
-        [f"3: clients[0].tokens[0].value: unknown key; expected {{file: PATH}}; {FILES_ONLY}"],
+        [f"3: clients[0].tokens[0]: unknown key; expected {{file: PATH}}; {FILES_ONLY}"],
     ),
     "no tokens": (client("tokens: []"), ["3: clients[0].tokens: is empty; expected a list of {file: PATH}"]),
     "a token file that is missing": (
         client("tokens: [{file: none.token}]"),
-        ['3: clients[0].tokens[0].file: cannot read "none.token": No such file or directory'],
+        ["3: clients[0].tokens[0].file: cannot read this file: No such file or directory"],
+    ),
+    "a token file that is missing in its folder": (
+        client("tokens: [{file: tokens/none}]"),
+        ['3: clients[0].tokens[0].file: cannot read "tokens/none": No such file or directory'],
     ),
     "a folder as token file": (
         client("tokens: [{file: .}]"),
-        ['3: clients[0].tokens[0].file: cannot read ".": it is a directory'],
+        ["3: clients[0].tokens[0].file: cannot read this file: it is a directory"],
     ),
     "a pipe as token file": (
         client("tokens: [{file: pipe}]"),
-        ['3: clients[0].tokens[0].file: cannot read "pipe": it is not a regular file'],
+        ["3: clients[0].tokens[0].file: cannot read this file: it is not a regular file"],
     ),
     "a path with a NUL": (
         client('tokens: [{file: "a\\0b"}]'),
-        ['3: clients[0].tokens[0].file: cannot read "a\\x00b": a path cannot contain a NUL character'],
+        ["3: clients[0].tokens[0].file: cannot read this file: a path cannot contain a NUL character"],
     ),
     "an empty token file": (
         client("tokens: [{file: empty}]"),
@@ -195,6 +204,14 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
     "a unit of bytes": (
         BASE + "limits: {max_body_bytes: 1MB}\n",
         ['8: limits.max_body_bytes: expected a number of bytes such as 1048576, got the text "1MB"'],
+    ),
+    "a number with colons": (
+        BASE + "limits: {max_sets: 1:30}\n",
+        ['8: limits.max_sets: expected a whole number such as 100, got the text "1:30"'],
+    ),
+    "an octal number": (
+        BASE + "limits: {max_sets: 010}\n",
+        ['8: limits.max_sets: expected a whole number such as 100, got the text "010"'],
     ),
     "a limit of nothing": (BASE + "limits: {max_sets: 0}\n", ["8: limits.max_sets: must be greater than zero, got 0"]),
     "a limit beyond all memory": (
@@ -335,6 +352,19 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
             )
         ],
     ),
+    "a backend's address without a host": (
+        BASE + "  - {name: owners, address: '///', application_sets: [own]}\n",
+        ['8: backends[1].address: expected an address such as "images:50051", got "///": the host is missing'],
+    ),
+    "a backend's address with a password": (
+        BASE + "  - {name: owners, address: 'http://user:secret@owners:1', application_sets: [own]}\n",
+        [
+            (
+                '8: backends[1].address: expected an address such as "images:50051", got "http://…@owners:1": leave out '
+                "the scheme"
+            )
+        ],
+    ),
     # The store.
     "an unknown engine": (
         BASE + 'store: "mysql://hub:secret@db/hub"\n',
@@ -355,6 +385,14 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
     "a store in a folder that is missing": (
         BASE + "store: sqlite:/nowhere/hub.db\n",
         ['8: store: "/nowhere/hub.db" cannot be written: /nowhere: No such file or directory'],
+    ),
+    "the configuration as store": (
+        BASE + "store: sqlite:./hub.yaml\n",
+        ["8: store: this file is part of the configuration, and the store would overwrite it"],
+    ),
+    "a token as store": (
+        BASE + "store: sqlite:argocd.token\n",
+        ["8: store: this file is part of the configuration, and the store would overwrite it"],
     ),
     "a folder as store": (BASE + "store: sqlite:/tmp\n", ['8: store: "/tmp" is not a regular file']),
     # Certificates.
@@ -412,6 +450,32 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
             )
         ],
     ),
+    "a key twice": (
+        BASE
+        + ROUTE.replace("[images]", "[images, owners]").replace("routes:", OWNERS + "routes:")
+        + "    unique_by: [a, b, a]\n    required_keys: [c, c]\n    combine: {merge: {on: [d, d]}}\n    echo: [e, e]\n",
+        [
+            '13: routes[0].unique_by[2]: duplicate key "a"',
+            '14: routes[0].required_keys[1]: duplicate key "c"',
+            '15: routes[0].combine.merge.on[1]: duplicate key "d"',
+            '16: routes[0].echo[1]: duplicate key "e"',
+        ],
+    ),
+    "the commonest regular expressions": (
+        BASE.replace('["fb-*"]', '[".*", "fb-.*", ".*-fb", "a|b", "fb-[a-z]+"]'),
+        [
+            f'7: backends[0].application_sets[{at}]: expected a glob pattern such as "fb-*", got the regular expression {rest}'
+            for at, rest in enumerate(
+                (
+                    '".*"; did you mean "*"?',
+                    '"fb-.*"; did you mean "fb-*"?',
+                    '".*-fb"; did you mean "*-fb"?',
+                    '"a|b"',
+                    '"fb-[a-z]+"',
+                )
+            )
+        ],
+    ),
     "a backend that can do nothing": (
         BASE + "  - name: owners\n    application_sets: [own]\n",
         ['8: backends[1]: backend "owners" needs tokens or certificates to register with, or an address to connect to'],
@@ -432,6 +496,14 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
 }
 
 WARNINGS: dict[str, tuple[str, list[str]]] = {
+    "a client that may request nothing": (
+        BASE.replace("backends:", "  - {name: idle, tokens: [{file: owners.token}], application_sets: []}\nbackends:"),
+        ["4: warning: clients[1].application_sets: is empty, so this client may request nothing"],
+    ),
+    "a client that may use no route": (
+        BASE.replace("backends:", "  - {name: idle, tokens: [{file: owners.token}], routes: []}\nbackends:"),
+        ["4: warning: clients[1].routes: is empty, so this client may request nothing"],
+    ),
     "a route behind another": (
         BASE + ROUTE + "  - name: late\n    application_sets: [fb-1, 'fb-x*']\n    backends: [images]\n",
         [
@@ -595,6 +667,10 @@ WARNINGS: dict[str, tuple[str, list[str]]] = {
 }
 
 GOOD = {
+    "globs with dots": BASE.replace('"fb-*"', '"a.*", "*.*", "[^a]*", "fb-[!a]*"'),
+    "a number with underscores": BASE + "limits: {max_sets: 10_000}\n",
+    "a host with an underscore": BASE
+    + "  - {name: owners, address: 'images_backend:50051', application_sets: [own]}\n",
     "off without quotes": BASE + "guard: {mode: off}\n",
     "several units": BASE + "limits: {keepalive: 1m40s}\nwait_for_absent: 1s500ms\n",
     "anchors and merges": BASE.replace("  - name: images", "  - &images\n    name: images")
@@ -625,6 +701,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files["encrypted.key"] = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"
     for name, content in files.items():
         (made / name).write_bytes(content)
+    (made / "tokens").mkdir()
     os.mkfifo(made / "pipe")
     return made
 
@@ -654,7 +731,7 @@ def test_what_can_hardly_be_meant_is_a_warning_with_its_place(folder: Path, case
     text, expected = WARNINGS[case]
     result = checked(folder, text)
     assert lines(folder, result) == expected
-    assert result.stdout.startswith("ok: 1 client, ")
+    assert result.stdout.startswith(("ok: 1 client, ", "ok: 2 clients, "))
     assert (result.exit_code, checked(folder, text, "--strict").exit_code) == (0, 1)
 
 
@@ -747,6 +824,66 @@ def test_a_check_leaves_nothing_behind(folder: Path, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     assert checked(tmp_path, BASE).exit_code == 0
     assert {path.name for path in tmp_path.iterdir()} == {"hub.yaml", "argocd.token", "images.token"}
+
+
+SECRET = "hunter2hunter2hunter2"
+DIGITS = "12345678901234567890"
+PEM = f"-----BEGIN PRIVATE KEY-----\\n{SECRET}\\n-----END PRIVATE KEY-----\\n"
+
+SECRETS = {
+    "a key in tls": http_tls("hub.pem", f'"{PEM}"'),
+    "a key in call_tls": (
+        BASE
+        + f'  - {{name: o, address: "o:1", application_sets: [o], call_tls: {{certificate: hub.pem, key: "{PEM}"}}}}\n'
+    ),
+    "a key on one line": http_tls("hub.pem", SECRET * 20),
+    "a certificate with its key": http_tls(f'"{PEM}"', "hub.key"),
+    "a token in file": client(f"tokens: [{{file: {SECRET}}}]"),
+    "a token with lines in file": client(f'tokens: [{{file: "{SECRET}\\n{SECRET}"}}]'),
+    "a token in file with a folder": client(f"tokens: [{{file: ./{SECRET}/{SECRET}}}]"),
+    "a number in file": client(f"tokens: [{{file: {DIGITS}}}]"),
+    "a number as tokens": client(f"tokens: {DIGITS}"),
+    "a number as a token": client(f"tokens: [{DIGITS}]"),
+    "a key of a token": client(f"tokens: [{{{SECRET}}}]"),
+    "a key of a token with a value": client(f"tokens: [{{{SECRET}: {SECRET}}}]"),
+    "a duplicate key of a token": client(f"tokens: [{{{SECRET}, {SECRET}}}]"),
+    "a tag of a token": client(f"tokens: [!{SECRET} a]"),
+    "an alias as a token": client(f"tokens: [*{SECRET} ]"),
+    "a wrong number of a token": client(f"tokens: [!!int {SECRET}]"),
+    "a text as call_token": BASE + f"    address: 'o:1'\n    call_token: {SECRET}\n",
+    "a number as call_token": BASE + f"    address: 'o:1'\n    call_token: {DIGITS}\n",
+    "a password in an address": BASE + f"  - {{name: o, address: 'http://u:{SECRET}@h:1', application_sets: [o]}}\n",
+    "a password with slashes": BASE + f"  - {{name: o, address: 'u:{SECRET}/a@h:1', application_sets: [o]}}\n",
+    "a password without a user": BASE + f"  - {{name: o, address: '{SECRET}@h:1', application_sets: [o]}}\n",
+    "a password in a target": BASE + f"  - {{name: o, address: 'dns:///u:{SECRET}@h:1', application_sets: [o]}}\n",
+    "a password in a port": BASE + f"listen: {{http: 'http://u:{SECRET}@h:1'}}\n",
+    "a text as admin": BASE + f"admin: {SECRET}\n",
+    "a number as admin": BASE + f"admin: {DIGITS}\n",
+    "a key of admin": BASE + f"admin: {{{SECRET}}}\n",
+    "a text as clients": f"clients: {SECRET}\n",
+    "a text as a client": f"clients: [{SECRET}]\n",
+    "a key of a client": client(f"{SECRET}:"),
+    "a text as a backend": BASE + f"  - {SECRET}\n",
+    "a text as a port's TLS": BASE + f"tls: {{http: {SECRET}}}\n",
+}
+
+
+@pytest.mark.parametrize("case", SECRETS)
+@pytest.mark.parametrize("command", [["config", "check"], ["config", "check", "--json"], ["serve"]], ids=" ".join)
+def test_a_secret_in_the_wrong_setting_is_not_repeated(folder: Path, case: str, command: list[str]) -> None:
+    # A second mistake, so that serve ends in any case.
+    (folder / "hub.yaml").write_text(f"{SECRETS[case]}replicas: 2\n", encoding="utf-8")
+    cleared = {name: None for name in os.environ if name.startswith("HUB_")}
+    result = CliRunner().invoke(main, [*command, "--config", str(folder / "hub.yaml")], env=cleared)
+    assert result.exit_code == 2
+    assert "hub.yaml" in result.output
+    assert (SECRET in result.output, DIGITS in result.output) == (False, False)
+
+
+@pytest.mark.parametrize("content", [f'"{PEM}"', '"a\\nb"', "a" * 256])
+def test_the_content_of_a_file_in_place_of_its_path_is_named_as_that(folder: Path, content: str) -> None:
+    expected = ["8: tls.http.key: expected the path of a file, got its content"]
+    assert lines(folder, checked(folder, http_tls("hub.pem", content))) == expected
 
 
 def test_no_message_shows_a_secret(folder: Path) -> None:
