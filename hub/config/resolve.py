@@ -68,7 +68,7 @@ class Resolver:
             dev=self._dev,
             watched=dict(self._files.watched),
         )
-        self._check_not_overwritten(settings.store)
+        self._check_not_overwritten(settings.store.url)
         return settings
 
     def _check_not_overwritten(self, store: str) -> None:

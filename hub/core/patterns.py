@@ -97,7 +97,7 @@ class _Grants:
             if _WILDCARD.search(one) is None:
                 self._names.add(one)
             else:
-                self._wild.setdefault(literal_prefix(one), []).append((_literal_suffix(one), matcher(one)))
+                self._wild.setdefault(literal_prefix(one), []).append((literal_suffix(one), matcher(one)))
         self._sorted = sorted(self._names)
         self._prefixes = sorted(self._wild)
 
@@ -105,7 +105,7 @@ class _Grants:
         """Whether some name may match both the pattern and one of these."""
         if _WILDCARD.search(pattern) is None:
             return pattern in self._names or self._any(matches(pattern) for _, matches in self._above(pattern))
-        prefix, suffix, matches = literal_prefix(pattern), _literal_suffix(pattern), matcher(pattern)
+        prefix, suffix, matches = literal_prefix(pattern), literal_suffix(pattern), matcher(pattern)
         return self._any(
             suffix.endswith(other) or other.endswith(suffix)
             for other, _ in chain(self._above(prefix), self._below(prefix))
