@@ -76,7 +76,7 @@ async def test_an_operator_sees_the_hub_as_lists_of_objects() -> None:
         ("GET", "/api/explain", 400, "invalid_request"),
         ("GET", "/api/explain?name=a&parameters=[", 400, "invalid_request"),
         ("GET", "/api/explain?name=a&parameters=[]", 400, "invalid_request"),
-        ("GET", "/api/explain?name=a&parameters=" + "[" * 1500, 400, "invalid_request"),
+        ("GET", "/api/explain?name=a&parameters=" + '{"a":' + "[" * 1500, 400, "invalid_request"),
         ("GET", '/api/explain?name=a&parameters={"a":"%ff"', 400, "invalid_request"),
         ("GET", "/api/history", 400, "invalid_request"),
         ("GET", "/", 404, "unknown_path"),

@@ -50,7 +50,8 @@ def _checked(function: Callable[P, T]) -> Callable[P, T]:
         try:
             signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise _refused(f"serve: {error}") from error
+            # Python 3.12 and later say "keyword-only argument".
+            raise _refused(f"serve: {str(error).replace('keyword-only ', '')}") from error
         return function(*args, **kwargs)
 
     return called
