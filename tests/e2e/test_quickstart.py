@@ -73,7 +73,8 @@ def test_the_quick_start_answers_the_documented_lines_and_ctrl_c_ends_all(rig: R
     with fixed_ports():
         everything = rig.start(COMMANDS / "appset-hub", "quickstart")
         everything.says("Ctrl-C stops all of it.")
-        assert "hub_started" in everything.lines[0]
+        assert "store_initialised" in everything.lines[0], "the store keeps nothing, and the hub says so first"
+        assert "hub_started" in everything.lines[1]
         assert "WARNING" not in everything.output
         printed = everything.output.replace("\\\n    ", "")
         for line in (DOCUMENTED, for_branch("feature-branch-1")):
