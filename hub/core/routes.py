@@ -150,7 +150,7 @@ class RouteTable:
         self._like = claimed
         self._set_claims(claims, unseen)
 
-    def with_claims(self, claims: Iterable[Claim], unseen: Iterable[Unseen] = ()) -> RouteTable:
+    def with_claims(self, claims: Iterable[Claim], unseen: Iterable[Unseen]) -> RouteTable:
         """The same routes under other claims."""
         table = object.__new__(RouteTable)
         table._routes, table._named, table._index = self._routes, self._named, self._index

@@ -27,8 +27,8 @@ class Routing:
         return self._table
 
     def take(self, table: RouteTable) -> None:
-        """Take a table of new routes; its claims become those of now."""
-        self._table = table.with_claims(self._directory.claims())
+        """Take a table of new routes; its claims, and the backends that it waits for, become those of now."""
+        self._table = table.with_claims(self._directory.claims(), self._directory.unseen())
 
     def set_routes(self, routes: Sequence[Route], *, claimed: Route) -> None:
         """Take what the configuration says; ``claimed`` is what all routes of claims are like."""

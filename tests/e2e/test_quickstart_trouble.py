@@ -177,7 +177,7 @@ def test_nothing_is_left_when_its_output_is_closed(quickstart: Started) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=without_settings()) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert b"hub_started" in process.stdout.readline()
+        assert any(b"hub_started" in line for line in process.stdout)
         process.stdout.close()
         process.wait(25)
         assert process.stderr.read() == b""

@@ -107,7 +107,7 @@ def test_claims_meet_only_in_a_store_that_lasts() -> None:
 def test_new_claims_change_only_claims() -> None:
     table = RouteTable(ROUTES, [claim("images", "old-*")], claimed=Route(name=CLAIMED, members=(), deadline_s=9.0))
     assert table.resolve(None, "old-1", {}).members == ("images",)
-    changed = table.with_claims([claim("legacy", "old-*")])
+    changed = table.with_claims([claim("legacy", "old-*")], ())
     assert changed.resolve(None, "old-1", {}).members == ("legacy",)
     assert changed.resolve(None, "old-1", {}).deadline_s == 9.0
     assert changed.resolve(None, "fb-1", {}).name == "previews"
@@ -220,7 +220,7 @@ def test_a_route_of_claims_names_who_has_never_connected_and_may_serve_the_name_
     assert table.resolve(None, "fb-1", {}).unseen == ("early", "owners")
     assert table.resolve(None, "shop", {}).unseen == ("early",)
     assert table.resolve(None, "fb-x", {}).unseen == (), "a configured route names its members"
-    assert table.with_claims([claim("images", "fb-*")]).resolve(None, "fb-1", {}).unseen == ()
+    assert table.with_claims([claim("images", "fb-*")], ()).resolve(None, "fb-1", {}).unseen == ()
 
 
 def test_who_may_claim_a_name_and_has_never_connected_is_explained() -> None:
