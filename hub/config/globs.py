@@ -43,7 +43,7 @@ class Comparisons:
         self._left -= steps
 
     def covers(self, wide: str, narrow: str) -> bool:
-        """Whether every name that ``narrow`` matches is matched by ``wide``; false where that cannot be told."""
+        """Whether every name that ``narrow`` matches is matched by ``wide``; false if that is unknown."""
         self._left -= _COMPARISON_STEPS
         if wide in (_STAR, narrow):
             return True
@@ -66,7 +66,7 @@ class Comparisons:
         return len(tokens) in reached
 
     def overlap(self, one: str, other: str) -> bool:
-        """Whether there is a name that both match; true where that cannot be told."""
+        """Whether there is a name that both match; true if that is unknown."""
         self._left -= _COMPARISON_STEPS
         if self.spent or _STAR in (one, other) or _is_odd(one) or _is_odd(other):
             return True
@@ -146,5 +146,5 @@ def _skip_stars(tokens: tuple[str, ...], reached: set[int]) -> set[int]:
 
 
 def _is_odd(pattern: str) -> bool:
-    """Whether it has a "]" as the first of a set, of which nothing is told here."""
+    """Whether a set in it starts with "]", which this module does not analyse."""
     return "[]" in pattern or "[!]" in pattern

@@ -1,4 +1,4 @@
-"""libyaml's complaints, in words for whoever wrote the file."""
+"""libyaml's complaints, in plain words."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def retire(self) -> None:
-        """End it with the next answer; the caller is told with it, so that no request is lost."""
+        """End it with the next answer, which says so to the caller; no request is lost."""
         self._is_retired = True
 
     def abort(self) -> None:

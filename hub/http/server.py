@@ -56,8 +56,8 @@ class HttpServer:
     async def replace_tls(self, tls: ssl.SSLContext | None, *, retire: bool) -> None:
         """Use other TLS, or none, for connections from now on; none is lost.
 
-        ``retire`` says that who was let in until now might not be any more: open connections end with their next
-        answer, and a handshake that has not ended is in vain.
+        ``retire``: a caller that was accepted before might be refused now, so open connections end with their next
+        answer, and handshakes in progress fail.
 
         Raises:
             OSError: it cannot be done now; nothing has changed.
@@ -67,7 +67,7 @@ class HttpServer:
         after: list[asyncio.Server] = []
         try:
             for one in [sock for server in before for sock in server.sockets]:
-                # The same socket under another name: what has been queued on it is accepted by whoever comes first.
+                # The same socket under another name: either server accepts what is queued on it.
                 sock = socket.socket(fileno=os.dup(one.fileno()))
                 factory = partial(self._connection, generation)
                 after.append(await loop.create_server(factory, sock=sock, ssl=tls, backlog=_BACKLOG))

@@ -2,7 +2,7 @@
 
 All of them but one are started again, after a pause that grows with each failure: what they do can be late, but the
 hub's answers are right without it. What ends with ``Fatal`` cannot be repaired from inside, so it ends the process, and
-whoever started the hub starts another.
+the platform starts another.
 
 =============  ================================  ==============================================
 task           while it does not run             after an unexpected end
