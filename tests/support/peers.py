@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from contextlib import suppress
@@ -18,7 +19,7 @@ def response(body: bytes, *, status: str = "200 OK", kind: str = "application/js
 
 
 class Peer:
-    """Listens on loopback. Each connection gets ``reply`` after its request's head, and is closed unless ``hangs``.
+    """Listens on loopback. Each connection gets ``reply`` after its request, and is closed unless ``hangs``.
 
     ``hasty`` replies to whatever comes first, such as a TLS handshake.
     """
@@ -73,13 +74,22 @@ class Peer:
     def _answer(self, plain: socket.socket) -> None:
         stream = plain if self._tls is None else self._tls.wrap_socket(plain, server_side=True)
         with stream:
-            head = b""
-            while b"\r\n\r\n" not in head and (data := stream.recv(65536)):
-                head += data
-                if self._hasty:
-                    break
-            self.heads.append(head.decode("latin-1"))
+            self.heads.append(self._head(stream).decode("latin-1"))
             self.asked.set()
             stream.sendall(self._reply)
             while self._hangs and stream.recv(65536):
                 pass  # Until the caller hangs up.
+
+    def _head(self, stream: socket.socket) -> bytes:
+        """Read a whole request; a socket that is closed with its body unread resets the connection."""
+        received = b""
+        while b"\r\n\r\n" not in received and (data := stream.recv(65536)):
+            received += data
+            if self._hasty:
+                return received
+        head, _, body = received.partition(b"\r\n\r\n")
+        length = re.search(rb"(?im)^content-length: *(\d+)", head)
+        missing = int(length[1]) - len(body) if length else 0
+        while missing > 0 and (data := stream.recv(65536)):
+            missing -= len(data)
+        return head
