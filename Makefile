@@ -150,6 +150,14 @@ bench: $(READY) ## Measure the hub under load
 bench-quick: $(READY) ## Measure it shortly: does the benchmark still run?
 	$(BIN)/python bench/run.py --quick
 
+.PHONY: bench-paired
+bench-paired: $(READY) ## Measure this version beside an earlier one: BASE=COMMIT
+	$(BIN)/python bench/paired.py $(or $(BASE),HEAD~1)
+
+.PHONY: before-after
+before-after: $(READY) ## Play releases, losses and outages with an earlier version and this one: BASE=COMMIT GROUP=guard
+	$(BIN)/python bench/before_after.py $(if $(BASE),--base $(BASE)) $(if $(GROUP),--group $(GROUP))
+
 .PHONY: lock
 lock: $(READY) ## Write requirements/ from the pyproject files; UPGRADE=1 takes newer versions
 	$(BIN)/python tools/lock.py $(if $(UPGRADE),--upgrade)

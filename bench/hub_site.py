@@ -15,7 +15,6 @@ from processes import HERE, Fleet, free_port, listens
 Kind = Literal["sdk", "sdk-digest", "ready", "ready-digest"]
 
 PYTHON = Path(sys.executable)
-COMMAND = PYTHON.with_name("appset-hub")
 
 SERVED = HERE / "served"
 
@@ -48,8 +47,12 @@ def get(port: int, path: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Which hub: what its backends are, how they come to it, how many members and other routes there are."""
+    """Which hub: what its backends are, how they come to it, how many members and other routes there are.
 
+    ``python`` is that of the environment that the hub and its backends are installed in.
+    """
+
+    python: Path = PYTHON
     kind: Kind = "sdk"
     dialled: bool = False
     members: int = 1
@@ -81,13 +84,13 @@ def start_hub(fleet: Fleet, name: str, plan: Plan) -> HubSite:
         "routes": [*_routes(plan.routes), {"name": "all", "application_sets": ["bench-*"], "backends": names}],
     }
     _write(folder, configuration, names)
-    pid = fleet.start(name, (COMMAND, "serve", "--config", folder / "hub.yaml"))
+    pid = fleet.start(name, (plan.python.with_name("appset-hub"), "serve", "--config", folder / "hub.yaml"))
     fleet.wait(f"{name} listens", lambda: listens(admin) and listens(grpc))
     backend = 0
     if plan.backend:
         where = ("--listen", f"127.0.0.1:{listen}") if plan.dialled else ("--hub", f"127.0.0.1:{grpc}")
         options = ("--kind", plan.kind, "--tokens", folder, *where)
-        backend = fleet.start(f"{name} backend", (PYTHON, SERVED / "hub_backend.py", *names, *options))
+        backend = fleet.start(f"{name} backend", (plan.python, SERVED / "hub_backend.py", *names, *options))
     site = HubSite(pid=pid, backend=backend, http=http, grpc=grpc, admin=admin, tokens=folder)
     if backend:
         fleet.wait(f"{name} has its backends", lambda: not json.loads(site.admin_get("/readyz"))["absent_backends"])

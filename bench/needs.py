@@ -35,8 +35,7 @@ def prepare(example_page: Path | None) -> Needs:
     Raises:
         SystemExit: there is no wrk, and so nothing can be measured.
     """
-    if _package("wrk", "wrk") is None:
-        sys.exit("bench: wrk is not here and could not be installed; on Debian: apt-get install wrk")
+    need_wrk()
     missing = {}
     envoy = _envoy()
     if envoy is None:
@@ -51,6 +50,16 @@ def prepare(example_page: Path | None) -> Needs:
             "name it with --example-page FILE"
         )
     return Needs(envoy=envoy, nginx=nginx, example_page=page, missing=missing)
+
+
+def need_wrk() -> None:
+    """Install what puts the load on.
+
+    Raises:
+        SystemExit: there is none, and so nothing can be measured.
+    """
+    if _package("wrk", "wrk") is None:
+        sys.exit("bench: wrk is not here and could not be installed; on Debian: apt-get install wrk")
 
 
 def _package(package: str, command: str) -> Path | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
 HERE = Path(__file__).parent
@@ -54,8 +54,8 @@ class Fleet:
         self.folder = folder
         self._started: list[tuple[str, subprocess.Popen[bytes]]] = []
 
-    def start(self, name: str, command: Sequence[str | Path]) -> int:
-        """Start a process in a session of its own; returns its id."""
+    def start(self, name: str, command: Sequence[str | Path], more: Mapping[str, str] | None = None) -> int:
+        """Start a process in a session of its own, with ``more`` in its environment; returns its id."""
         with self.log(name).open("wb") as log:
             process = subprocess.Popen(
                 command,
@@ -64,7 +64,7 @@ class Fleet:
                 stderr=log,
                 cwd=self.folder,
                 start_new_session=True,
-                env=environment(),
+                env={**environment(), **(more or {})},
             )
         self._started.append((name, process))
         return process.pid

@@ -12,7 +12,7 @@ from processes import Fleet
 from subjects import SUBJECTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from load import Load
     from needs import Needs
@@ -38,18 +38,27 @@ def run(workload: Workload, needs: Needs, *, quick: bool, say: Callable[[str], N
     """
     with tempfile.TemporaryDirectory(prefix="appset-hub-bench-") as folder, Fleet(Path(folder)) as fleet:
         subjects = {name: SUBJECTS[name](fleet, needs) for name in workload.subjects if name not in needs.missing}
-        for subject in subjects.values():
-            subject.check(workload.load)
-            if not quick:
-                _warm_up(subject, workload.load)
-        rounds, seconds = (1, _QUICK_SECONDS) if quick else (workload.rounds, _SECONDS)
-        samples: Samples = {name: [] for name in subjects}
-        for number in range(rounds):
-            for name in _turned(list(subjects), number):
-                time.sleep(_REST_S)
-                samples[name].append(subjects[name].measure(workload.load, seconds))
-            say(f"  round {number + 1} of {rounds}")
-        return samples
+        return take_turns(subjects, workload.load, 0 if quick else workload.rounds, say)
+
+
+def take_turns(subjects: Mapping[str, Subject], load: Load, rounds: int, say: Callable[[str], None]) -> Samples:
+    """Measure subjects that have been started, one after the other in each round; 0 rounds are one quick one.
+
+    Raises:
+        Failed: a subject gave a wrong answer.
+    """
+    for subject in subjects.values():
+        subject.check(load)
+        if rounds:
+            _warm_up(subject, load)
+    seconds = _SECONDS if rounds else _QUICK_SECONDS
+    samples: Samples = {name: [] for name in subjects}
+    for number in range(rounds or 1):
+        for name in _turned(list(subjects), number):
+            time.sleep(_REST_S)
+            samples[name].append(subjects[name].measure(load, seconds))
+        say(f"  round {number + 1} of {rounds or 1}")
+    return samples
 
 
 def _warm_up(subject: Subject, load: Load) -> None:

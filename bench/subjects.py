@@ -139,7 +139,12 @@ class BareStream:
 
 
 def _hub(fleet: Fleet, _: Needs, *, name: str, kind: hub_site.Kind = "sdk", dialled: bool = False) -> Subject:
-    site = hub_site.start_hub(fleet, name, Plan(kind=kind, dialled=dialled))
+    return hub(fleet, name, Plan(kind=kind, dialled=dialled))
+
+
+def hub(fleet: Fleet, name: str, plan: Plan) -> HttpSubject:
+    """A hub with one backend."""
+    site = hub_site.start_hub(fleet, name, plan)
     return HttpSubject(name=name, endpoint=site.endpoint(), front=site.pid, back=site.backend)
 
 

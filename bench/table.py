@@ -85,7 +85,7 @@ def show_workload(workload: Workload, samples: Samples) -> str:
                 f"{figures['front_peak_kib'] / 1024:,.0f}",
             ]
         )
-    return f"{workload.name}\n{_aligned(lines)}"
+    return f"{workload.name}\n{aligned(lines)}"
 
 
 def show_goals(goals: Iterable[Row], *, thresholds: bool) -> str:
@@ -103,7 +103,7 @@ def show_goals(goals: Iterable[Row], *, thresholds: bool) -> str:
             f"{row.low:.2f} to {row.high:.2f}",
         ]
         lines.append([*line, row.goal, "yes" if row.reached else "NO"] if thresholds else line)
-    return _aligned(lines)
+    return aligned(lines)
 
 
 def show_growth(growth: Iterable[Growth], *, thresholds: bool) -> str:
@@ -114,10 +114,11 @@ def show_growth(growth: Iterable[Growth], *, thresholds: bool) -> str:
         if thresholds and one.at_most is not None:
             line += [f"≤ {one.at_most:g}", "yes" if one.reached else "NO"]
         lines.append(line)
-    return _aligned(lines)
+    return aligned(lines)
 
 
-def _aligned(lines: list[list[str]]) -> str:
+def aligned(lines: list[list[str]]) -> str:
+    """A table of text."""
     columns = max(len(line) for line in lines)
     full = [[*line, *[""] * (columns - len(line))] for line in lines]
     widths = [max(len(line[column]) for line in full) for column in range(columns)]
