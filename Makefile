@@ -76,7 +76,7 @@ campaign: $(READY) ## Break files, folders and limits under load for two minutes
 
 .PHONY: test-pythons
 test-pythons: $(READY) ## Run the tests on each supported Python found here; OTHERS=1 leaves out that of .venv
-	$(BIN)/python tools/pythons.py $(if $(OTHERS),--others)
+	$(BIN)/python tools/pythons.py $(if $(OTHERS),--others) $(TESTS)
 
 .PHONY: test-lowest
 test-lowest: $(READY) ## Run the tests with the lowest allowed version of each direct dependency
