@@ -17,6 +17,7 @@ from hub.core.errors import (
     DeadlinePassed,
     HubError,
     InputRefused,
+    LimitExceeded,
 )
 from hub.core.events import AnswerNoticed, AskRetried, BackendAsked, BackendFailure
 from hub.service import ports
@@ -208,13 +209,19 @@ class Asker:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _may_help(self, error: ports.AskError, turn: Turn, instance: Instance[ports.Link]) -> bool:
-        """Whether to ask once more: behind an address there may be others, an attached instance is only one."""
+        """Whether to ask once more: behind an address there may be others, an attached instance is only one.
+
+        One that is lost or on its way out is replaced by its next process, for which the pool waits a little.
+        """
         return (
-            isinstance(error, ports.InstanceLost) or instance.kind != "attached" or self._pool.has_other(turn, instance)
+            isinstance(error, ports.InstanceLost)
+            or instance.kind != "attached"
+            or instance.state == "leaving"  # A restart: the next process is waited for.
+            or self._pool.has_other(turn, instance)
         )
 
     def _tell(self, error: ports.AskError, backend: str, ask: ports.Ask) -> None:
-        if isinstance(error, ports.Broken):
+        if isinstance(error, (ports.Broken, ports.TooLarge)):
             self._events.emit(
                 BackendFailure(
                     backend=backend,
@@ -269,5 +276,7 @@ def _translated(error: ports.AskError, backend: str) -> HubError:
             return BackendNotReady(f'backend "{backend}" is not ready: {error}')
         case ports.InvalidInput():
             return InputRefused(f'backend "{backend}" refuses the input: {error}')
+        case ports.TooLarge():
+            return LimitExceeded(f'backend "{backend}" gives no answer, and Applications are left unchanged: {error}')
         case _:
             return BackendFailed(f'backend "{backend}" failed; its own log, and the hub\'s, say why')
