@@ -142,8 +142,9 @@ class Session:
 
     def _beat(self) -> None:
         """Have a heartbeat sent, unless something else is about to be."""
-        self._beating = True
-        self._wake.set()
+        if self._asked or not self._leaving:  # A session that leaves with nothing in flight only lingers.
+            self._beating = True
+            self._wake.set()
 
     def _lose(self) -> None:
         """Give the stream up: whatever is between here and the hub, nothing comes through it."""
