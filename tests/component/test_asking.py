@@ -117,6 +117,22 @@ async def test_a_backend_that_is_not_ready_is_not_asked_again_at_the_same_instan
     assert hub.events.of(AskRetried) == []
 
 
+@on_virtual_time
+async def test_an_instance_on_its_way_out_that_is_not_ready_is_replaced_by_its_next_process() -> None:
+    hub = Service(route(wait_for_absent_s=3.0))
+    gate = Gate(NOT_READY)
+    instance = await hub.attach(FakeLink("stopping", gate))
+    asking = hub.asking()
+    await gate.arrived.wait()
+    hub.membership.leaving(instance)
+    gate.open_one()
+    await after(2.0)
+    assert not asking.done()
+    await hub.attach(FakeLink("next"))
+    assert await asking == [{"from": "next"}]
+    assert [event.cause for event in hub.events.of(AskRetried)] == ["NotReady"]
+
+
 @pytest.mark.parametrize(
     ("failure", "error", "message"),
     [
