@@ -35,6 +35,7 @@ def attach(rig: Rig, hub: Hub, *options: object) -> Process:
     marked = hub.mark()
     backend = rig.sdk("images", hub, *CLAIM, *options)
     hub.joined("images", after=marked)
+    backend.says("attached to hub")
     return backend
 
 
@@ -44,6 +45,7 @@ def through(rig: Rig, tunnel: Tunnel, hub: Hub) -> Process:
     where = ("--hub", tunnel.address, "--token-file", rig.folder / "tokens" / "images")
     backend = rig.sdk("images", None, *where, *CLAIM)
     hub.joined("images", after=marked)
+    backend.says("attached to hub")
     return backend
 
 
@@ -84,7 +86,7 @@ def test_a_frozen_backend_is_no_longer_asked_and_comes_back_without_a_warning(ri
     hub.joined("images", after=marked)
     assert hub.ask("fb-1").sets == [{"from": "images"}]
     warnings = {json_of(line)["event"] for line in hub.lines[marked:] if json_of(line).get("level") == "warning"}
-    assert warnings <= {"request"}, "that is the refusal above"
+    assert warnings <= {"refused"}, "that is the refusal above"
     assert "not attached to the hub" not in backend.output
 
 
