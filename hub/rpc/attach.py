@@ -30,7 +30,8 @@ _COMPANY_S = 0.001  # From one message to the next, at least, while questions ar
 
 _QUESTION_OVERHEAD_BYTES = 512  # Name, namespace, ids and lengths, at most.
 
-_MAX_INPUT_BYTES = MAX_BATCH_BYTES  # Of a backend that does not say more: its gRPC ends the stream at 4 MiB.
+# Of a backend that does not say more: at 4 MiB its gRPC ends the stream.
+_MAX_INPUT_BYTES = 4 * 1024 * 1024 - 8 * _QUESTION_OVERHEAD_BYTES
 
 
 class ProtocolBroken(Exception):
