@@ -18,8 +18,10 @@ import (
 )
 
 const (
-	retryAfter   = 500 * time.Millisecond
-	largestBytes = 16 << 20
+	retryAfter = 500 * time.Millisecond
+	// An answer may be as large as the hub says, which is 16 MiB unless its configuration has another limit.
+	largestMessageBytes = 256 << 20
+	largestInputBytes   = 64 << 20
 )
 
 // openHub returns a connection to the hub: over TLS if there is a CA to believe, else in plain text.
@@ -31,11 +33,12 @@ func openHub(o options) (*grpc.ClientConn, error) {
 			return nil, fmt.Errorf("the hub's CA: %w", err)
 		}
 	}
-	// A dead connection is noticed after half a minute.
+	// A dead connection is noticed within 15 s.
 	connection, err := grpc.NewClient(o.hub,
 		grpc.WithTransportCredentials(trust),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(largestBytes+1<<20)))
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
+		grpc.WithDefaultCallOptions(
+			grpc.MaxCallSendMsgSize(largestMessageBytes), grpc.MaxCallRecvMsgSize(largestInputBytes+1<<20)))
 	if err != nil {
 		return nil, fmt.Errorf("hub: %w", err)
 	}

@@ -7,13 +7,17 @@ import grpc from "@grpc/grpc-js";
 import { CLAIM } from "./answer.js";
 import { contract } from "./contract.js";
 
+/** The largest input that this backend reads. */
+export const MAX_INPUT_BYTES = 64 * 1024 * 1024;
+
 /** A client of the hub's RegistryService. */
 export function openHub({ hub, caFile }) {
   const trust = caFile ? grpc.credentials.createSsl(readFileSync(caFile)) : grpc.credentials.createInsecure();
-  // A dead connection is noticed after half a minute, and a hub that was away is tried again soon.
+  // A dead connection is noticed within 15 s, and a hub that was away is tried again soon.
   return new contract.RegistryService(hub, trust, {
-    "grpc.keepalive_time_ms": 20_000,
-    "grpc.keepalive_timeout_ms": 10_000,
+    "grpc.keepalive_time_ms": 10_000,
+    "grpc.keepalive_timeout_ms": 5_000,
+    "grpc.max_receive_message_length": MAX_INPUT_BYTES + 1024 * 1024,
     "grpc.max_reconnect_backoff_ms": 1_000,
   });
 }

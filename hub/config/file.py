@@ -373,6 +373,15 @@ class Limits(_Entry, frozen=True, kw_only=True):
         ),
     ] = 100_000
     lease: Annotated[Duration, Meta(description="How long a registration lasts without renewal.")] = "15s"
+    heartbeat: Annotated[
+        Duration,
+        Meta(
+            description="On the stream of an attached backend, either side sends a heartbeat after this long without "
+            "anything else to send, and takes the stream for lost after five times as long without hearing anything. "
+            "Keep it shorter than the idle timeout of any proxy between backends and the hub; the default fits a "
+            "timeout of 3 s. Backends that do not know heartbeats get none."
+        ),
+    ] = "2s"
     backend_in_flight: Annotated[
         Count, Meta(description="Concurrent questions per instance, unless the instance states its own limit.")
     ] = 256

@@ -292,6 +292,7 @@ class Resolver:
             remembered_bytes=limits.remembered_bytes,
             kept_questions=limits.kept_questions,
             lease_s=self._positive(("limits", "lease"), limits.lease),
+            heartbeat_s=self._positive(("limits", "heartbeat"), limits.heartbeat),
             default_backend_in_flight=limits.backend_in_flight,
             max_backend_in_flight=limits.max_backend_in_flight,
             max_instances=limits.max_instances,

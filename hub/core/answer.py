@@ -186,7 +186,10 @@ def _read(raw: bytes, subject: str, limits: Limits) -> tuple[list[dict[str, Any]
     if not raw:
         raise AnswerRefused(f'{subject} answered with nothing at all; an empty list is "[]"')
     if len(raw) > limits.max_bytes:
-        raise AnswerRefused(f"{subject} answered with more than {limits.max_bytes} bytes")
+        raise AnswerRefused(
+            f"{subject} answered with {len(raw)} bytes, and limits.max_answer_bytes is {limits.max_bytes}; return "
+            "fewer or smaller parameter sets, or raise the limit"
+        )
     try:
         texts = _decode_texts(raw)
     except msgspec.ValidationError:

@@ -35,6 +35,7 @@
     │   └── Draining
     ├── BadGateway          502
     │   ├── BackendFailed
+    │   ├── LimitExceeded
     │   └── AnswerRefused
     ├── DeadlinePassed      504
     └── InternalError       500
@@ -255,6 +256,12 @@ class BackendFailed(BadGateway):
     """A backend answered with a failure of its own."""
 
     reason = "backend_failed"
+
+
+class LimitExceeded(BadGateway):
+    """A backend says that the answer or the question is larger than one side accepts."""
+
+    reason = "limit_exceeded"
 
 
 class AnswerRefused(BadGateway):

@@ -107,6 +107,7 @@ class HubLimits:
     remembered_bytes: int
     kept_questions: int
     lease_s: float
+    heartbeat_s: float
     default_backend_in_flight: int
     max_backend_in_flight: int
     max_instances: int

@@ -217,6 +217,7 @@ class Hub:
             clock=self._clock,
             hub_instance=f"{secrets.token_hex(4)}",
             max_answer_bytes=settings.limits.answer.max_bytes,
+            heartbeat_s=settings.limits.heartbeat_s,
         )
         self._grpc_certificates = Certificates(settings.grpc_tls)
         address = settings.listen.grpc

@@ -1,7 +1,8 @@
 """One attached stream: questions out, answers in, both in batches.
 
 A message costs both ends as much as several questions do. So a question goes out at once when no other is on its way;
-while others are, it waits a moment for company, or until they are answered.
+while others are, it waits a moment for company, or until they are answered. A stream on which nothing else is said
+carries heartbeats, if its backend knows them; one that stays silent all the same is lost.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import grpc.aio
 from appset_hub.v1 import registry_pb2
 
 from hub.rpc import codec
-from hub.service.ports import InstanceLost
+from hub.rpc.pulse import Pulse, silence_s
+from hub.service.ports import InstanceLost, InvalidInput
 
 if TYPE_CHECKING:
     from hub.core.deadline import Deadline
@@ -28,9 +30,16 @@ _COMPANY_S = 0.001  # From one message to the next, at least, while questions ar
 
 _QUESTION_OVERHEAD_BYTES = 512  # Name, namespace, ids and lengths, at most.
 
+# Of a backend that does not say more: at 4 MiB its gRPC ends the stream.
+_MAX_INPUT_BYTES = 4 * 1024 * 1024 - 8 * _QUESTION_OVERHEAD_BYTES
+
 
 class ProtocolBroken(Exception):
     """The backend sent what the contract does not allow; the text is for its author."""
+
+
+class Silent(Exception):
+    """Nothing was heard from the backend for too long; the text says for how long."""
 
 
 class Peer(Protocol):
@@ -44,8 +53,12 @@ class Peer(Protocol):
 class Session:
     """The hub's end of one stream; also the link over which its instance is asked."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, heartbeat_s: float = 0.0, max_input_bytes: int = 0) -> None:
+        """``heartbeat_s``: 0 if the backend knows none. ``max_input_bytes``: 0 if it does not say."""
         self._clock = clock
+        self._max_input_bytes = max_input_bytes or _MAX_INPUT_BYTES
+        self._pulse = Pulse(heartbeat_s, self)
+        self._beating = False
         self._loop = asyncio.get_running_loop()
         self._numbers = 0
         self._waiting: dict[int, asyncio.Future[registry_pb2.Answer]] = {}
@@ -56,6 +69,7 @@ class Session:
         self._asked_at_s = -math.inf
         self._closing = False
         self._lost = False
+        self._silent = self._loop.create_future()
 
     async def ask(self, ask: Ask, deadline: Deadline) -> RawAnswer:
         """Ask over the stream; cancelling this call tells the backend.
@@ -65,6 +79,10 @@ class Session:
         """
         if self._lost:
             raise InstanceLost("the stream has ended")
+        if len(ask.input_json) > self._max_input_bytes:
+            raise InvalidInput(
+                f"the input has {len(ask.input_json)} bytes; this backend accepts at most {self._max_input_bytes}"
+            )
         self._numbers += 1
         number = self._numbers
         future: asyncio.Future[registry_pb2.Answer] = self._loop.create_future()
@@ -88,19 +106,34 @@ class Session:
 
         Raises:
             ProtocolBroken: the backend sent what it must not.
+            Silent: it sent nothing for too long.
         """
         await context.write(registry_pb2.AttachResponse(welcome=welcome))
         reader = asyncio.ensure_future(self._read(context, peer))
         writer = asyncio.ensure_future(self._write(context))
+        self._pulse.start()
         try:
-            await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((reader, writer, self._silent), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._pulse.stop()
             for task in (reader, writer):
                 task.cancel()
             await asyncio.gather(reader, writer, return_exceptions=True)
         for task in (reader, writer):
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
+        if self._silent.done():
+            raise Silent(f"it sent nothing for {self._pulse.patience_s:g} s, not even a heartbeat")
+
+    def beat(self) -> None:
+        """Send a heartbeat, unless something else is about to be sent."""
+        self._beating = True
+        self._wake.set()
+
+    def silent(self) -> None:
+        """Nothing was heard for too long."""
+        if not self._silent.done():
+            self._silent.set_result(None)
 
     def lose(self) -> None:
         """The stream is gone: whoever waits for an answer may ask another instance."""
@@ -112,12 +145,16 @@ class Session:
 
     async def _read(self, context: Context, peer: Peer) -> None:
         end: Any = grpc.aio.EOF
+        pulse = self._pulse
         while (message := await context.read()) is not end:
+            pulse.heard = True
             match message.WhichOneof("kind"):
                 case "answers":
                     self._settle(message.answers.answers)
                 case "leaving":
                     peer.leaving()
+                case "heartbeat":
+                    pulse.excuse(codec.seconds(message.heartbeat.silent_for))
                 case "hello":
                     raise ProtocolBroken("hello may be the first message only")
                 case _:
@@ -158,30 +195,50 @@ class Session:
             if self._cancelled:
                 cancels, self._cancelled = self._cancelled, []
                 await context.write(registry_pb2.AttachResponse(cancels=registry_pb2.Cancels(question_ids=cancels)))
+                self._pulse.wrote = True
             while self._outbox:
                 self._asked_at_s = self._clock()
-                message = self._next_batch()
+                message, size_bytes = self._next_batch()
                 if message.questions.questions:
+                    if wait_s := silence_s(size_bytes):
+                        await self._beat(context, wait_s)
                     await context.write(message)
+                    self._pulse.wrote = True
+            if self._beating:
+                self._beating = False
+                if not self._pulse.wrote:
+                    await self._beat(context)
             if self._closing and not drained:
                 drained = True
                 await context.write(registry_pb2.AttachResponse(drain=registry_pb2.Drain()))
             if self._closing and not self._waiting:
                 return
 
-    def _next_batch(self) -> registry_pb2.AttachResponse:
+    async def _beat(self, context: Context, silent_s: float = 0.0) -> None:
+        """Send a heartbeat to a backend that knows them."""
+        if not self._pulse.patience_s:
+            return
+        self._pulse.wrote = True
+        message = registry_pb2.AttachResponse(heartbeat=registry_pb2.Heartbeat())
+        if silent_s:
+            codec.fill_duration(message.heartbeat.silent_for, silent_s)
+        await context.write(message)
+
+    def _next_batch(self) -> tuple[registry_pb2.AttachResponse, int]:
+        """The questions that fit into one message, and about how many bytes that has."""
         message = registry_pb2.AttachResponse()
         batch = message.questions.questions
         now_s, size_bytes, taken = self._clock(), 0, 0
         for number, ask, deadline in self._outbox:
-            size_bytes += len(ask.input_json) + _QUESTION_OVERHEAD_BYTES
-            if batch and size_bytes > MAX_BATCH_BYTES:
+            more_bytes = len(ask.input_json) + _QUESTION_OVERHEAD_BYTES
+            if batch and size_bytes + more_bytes > MAX_BATCH_BYTES:
                 break
+            size_bytes += more_bytes
             taken += 1
             if number in self._waiting:
                 codec.fill_question(batch.add(), number, ask, deadline.left_s(now_s))
         del self._outbox[:taken]
-        return message
+        return message, size_bytes
 
     def _cancel(self, number: int) -> None:
         if self._waiting.pop(number, None) is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import grpc
@@ -9,7 +10,7 @@ from appset_hub.v1 import backend_pb2, registry_pb2
 
 from hub.core.answer import Notice
 from hub.core.directory import BackendInfo
-from hub.service.ports import AskError, Broken, InstanceLost, InvalidInput, NotReady, RawAnswer, TimedOut
+from hub.service.ports import AskError, Broken, InstanceLost, InvalidInput, NotReady, RawAnswer, TimedOut, TooLarge
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
@@ -22,6 +23,9 @@ MAX_NOTICE_CHARS = 500
 MAX_MESSAGE_CHARS = 300
 
 _NANOS = 1_000_000_000
+
+# What gRPC's libraries say: their C core of itself and of the other side, Go and Node.
+_LIMIT = re.compile(r"(CLIENT: )?[Rr]eceived message (?:after decompression )?larger than max \((\d+) vs\.? (\d+)\)")
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -71,7 +75,8 @@ def fill_duration(length: Duration, seconds: float) -> None:
     length.seconds, length.nanos = divmod(nanos, _NANOS)
 
 
-def _seconds(length: Duration) -> float:
+def seconds(length: Duration) -> float:
+    """A length of time, never negative."""
     return max(0.0, length.seconds + length.nanos / _NANOS)
 
 
@@ -104,7 +109,7 @@ def raw_answer(response: backend_pb2.GetParamsResponse) -> RawAnswer:
         sets_json=response.parameters_json,
         digest=digest,
         not_modified=response.not_modified,
-        fresh_for_s=_seconds(response.fresh_for) if response.HasField("fresh_for") else None,
+        fresh_for_s=seconds(response.fresh_for) if response.HasField("fresh_for") else None,
         notices=tuple(_notice(one) for one in response.notices[:MAX_NOTICES]) if response.notices else (),
     )
 
@@ -126,8 +131,21 @@ def failure(code: grpc.StatusCode, message: str, *, lost: bool = False) -> AskEr
             return NotReady(text or "it does not say why")
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return TimedOut(text)
+        case grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return TooLarge(_size_and_limit(text) or "it does not say why (RESOURCE_EXHAUSTED)")
         case _:
             return Broken(f"{code.name}: {text}")
+
+
+def _size_and_limit(text: str) -> str:
+    """What exceeded a limit of gRPC, in our own words; or the text as it is."""
+    found = _LIMIT.search(text)
+    if found is None:
+        return text
+    here, size, limit = found.groups()
+    if here:
+        return f"its answer has {size} bytes, and the hub cannot even read more than {limit}"
+    return f"the question has {size} bytes, and the backend's gRPC server reads at most {limit}"
 
 
 def one_line(text: str, max_chars: int) -> str:

@@ -15,7 +15,10 @@ _PING_EVERY_MS = 10_000
 _PING_TIMEOUT_MS = 5_000
 _SELDOM_MS = 300_000  # What gRPC servers take without being told; more often, and they end the connection.
 
-_ENVELOPE_BYTES = 64 * 1024  # What surrounds an answer in its message: digest, notices, lengths.
+# A larger message ends the stream, and with it every other question on it. So what gRPC reads is far above what the hub
+# accepts: the check inside refuses one answer only, and can name its size.
+_READABLE_TIMES = 4
+_ENVELOPE_BYTES = 4 * 1024 * 1024  # What surrounds an answer in its message; and a batch of small ones.
 
 Options = list[tuple[str, int]]
 
@@ -33,6 +36,8 @@ def keepalive() -> Options:
     return [
         ("grpc.keepalive_time_ms", _PING_EVERY_MS),
         ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_MS),
+        # A frozen process's kernel goes on acknowledging; without this gRPC waits a minute for the answer to a ping.
+        ("grpc.http2.ping_timeout_ms", _PING_TIMEOUT_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.http2.min_ping_interval_without_data_ms", _PING_EVERY_MS // 2),
@@ -49,8 +54,8 @@ def seldom_pings() -> Options:
 
 
 def message_sizes(max_answer_bytes: int) -> Options:
-    """Room for the largest answer that the hub accepts; what is larger ends the call."""
+    """Room for answers that the hub accepts, and to refuse larger ones; what is larger still ends the call."""
     return [
-        ("grpc.max_receive_message_length", max_answer_bytes + _ENVELOPE_BYTES),
+        ("grpc.max_receive_message_length", _READABLE_TIMES * max_answer_bytes + _ENVELOPE_BYTES),
         ("grpc.max_send_message_length", -1),
     ]

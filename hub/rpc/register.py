@@ -14,7 +14,7 @@ from appset_hub.v1 import registry_pb2, registry_pb2_grpc
 from hub.core.events import InternalFault, LeaseGranted, RegistrationRefused, StreamEnded, StreamOpened
 from hub.core.registration import Malformed, RegistrationError
 from hub.rpc import codec
-from hub.rpc.attach import ProtocolBroken, Session
+from hub.rpc.attach import ProtocolBroken, Session, Silent
 from hub.rpc.credentials import Credentials, Proof, certificate_names
 from hub.rpc.leases import Leases
 
@@ -29,6 +29,7 @@ HELLO_WITHIN_S = 10.0  # Nobody holds a stream open without saying who it is.
 
 _REVOKED = "its credentials are no longer valid"
 _REVOKED_GRACE_S = 0.4  # For the answers that are on their way; the stream ends within a second.
+_FAREWELL_S = 0.5  # For a status to leave on a stream that may be dead.
 
 
 class Registry(registry_pb2_grpc.RegistryServiceServicer):
@@ -43,6 +44,7 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         clock: Clock,
         hub_instance: str,
         max_answer_bytes: int,
+        heartbeat_s: float,
     ) -> None:
         self._membership = membership
         self._credentials = credentials
@@ -50,6 +52,7 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         self._clock = clock
         self._hub_instance = hub_instance
         self._max_answer_bytes = max_answer_bytes
+        self._heartbeat_s = heartbeat_s
         self._streams: set[_Stream] = set()
         self._leases = Leases(membership)
 
@@ -86,13 +89,22 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
     async def _attach(self, context: Any) -> None:
         hello = await self._hello(context)
         info = codec.info(hello.hello.backend)
-        session = Session(self._clock)
+        heartbeat_s = self._heartbeat_s if hello.hello.heartbeats else 0.0
+        session = Session(self._clock, heartbeat_s=heartbeat_s, max_input_bytes=hello.hello.max_input_bytes)
         try:
             proof = self._proof(info.name, context)
             instance = await self._membership.attach(info, session)
         except RegistrationError as error:
             await self._abort(context, info.name, error)
-        await self._carry(session, instance, _Stream(proof), context)
+        welcome = registry_pb2.Welcome(
+            hub_instance=self._hub_instance,
+            max_in_flight=instance.max_in_flight,
+            max_answer_bytes=self._max_answer_bytes,
+            ignored_application_sets=self._membership.ignored(info),
+        )
+        if heartbeat_s:
+            codec.fill_duration(welcome.heartbeat, heartbeat_s)
+        await self._carry(session, instance, _Stream(proof, welcome), context)
 
     async def _hello(self, context: Any) -> registry_pb2.AttachRequest:
         hello: Any = grpc.aio.EOF
@@ -105,18 +117,12 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         return message
 
     async def _carry(self, session: Session, instance: Instance[Link], stream: _Stream, context: Any) -> None:
-        welcome = registry_pb2.Welcome(
-            hub_instance=self._hub_instance,
-            max_in_flight=instance.max_in_flight,
-            max_answer_bytes=self._max_answer_bytes,
-            ignored_application_sets=self._membership.ignored(instance.info),
-        )
         cause = "its stream ended"
         started_s = self._clock()
         self._tell_opened(instance, context)
         self._streams.add(stream)
         self._recheck_stream(stream)  # The configuration may have changed while its claim was written down.
-        running = asyncio.ensure_future(session.run(context, _Leaver(self._membership, instance), welcome))
+        running = asyncio.ensure_future(session.run(context, _Leaver(self._membership, instance), stream.welcome))
         try:
             await asyncio.wait((running, stream.revoked), return_when=asyncio.FIRST_COMPLETED)
             if stream.revoked.done():
@@ -130,6 +136,14 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         except ProtocolBroken as error:
             cause = f"it broke the protocol: {error}"
             await self._abort(context, instance.info.name, Malformed(str(error)))
+        except Silent as error:
+            cause = str(error)
+            # Before the farewell, which may never leave: its questions are asked elsewhere at once.
+            self._membership.leave(instance, cause)
+            session.lose()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FAREWELL_S):
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, f"no sign of life: {cause}")
         finally:
             self._streams.discard(stream)
             running.cancel()
@@ -222,8 +236,9 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
 class _Stream:
     """A stream that is open: how its backend proved itself, and the refusal once that is not enough any more."""
 
-    def __init__(self, proof: Proof) -> None:
+    def __init__(self, proof: Proof, welcome: registry_pb2.Welcome) -> None:
         self.proof = proof
+        self.welcome = welcome
         self.revoked: asyncio.Future[RegistrationError] = asyncio.get_running_loop().create_future()
 
 

@@ -17,9 +17,11 @@ from hub.core.errors import (
     DeadlinePassed,
     HubError,
     InputRefused,
+    LimitExceeded,
 )
 from hub.core.events import AnswerNoticed, AskRetried, BackendAsked, BackendFailure
 from hub.service import ports
+from hub.service.losses import Losses
 from hub.service.pool import Pool, Turn
 
 if TYPE_CHECKING:
@@ -80,6 +82,7 @@ class Asker:
         self._clock = clock
         self._timekeeper = timekeeper
         self._limits = limits
+        self._losses = Losses()
 
     async def ask_all(self, inquiry: Inquiry) -> list[Answered]:
         """Ask all members side by side; answers come in the members' order.
@@ -184,37 +187,52 @@ class Asker:
             wait_for_absent_s=route.wait_for_absent_s,
             deadline=deadline,
         )
+        if self._losses.pauses(backend, question, self._clock()):
+            # As it was told before: the same fault has the same text.
+            raise _translated(ports.InstanceLost(), backend)
         avoid: Instance[ports.Link] | None = None
         for attempt in range(1, _ATTEMPTS + 1):
             instance = self._pool.take_now(turn, avoid) or await self._pool.take(turn, avoid)
             tried.append(instance.info.instance)
             try:
-                return await instance.link.ask(ask, deadline)
+                raw = await instance.link.ask(ask, deadline)
             except (ports.InstanceLost, ports.NotReady) as error:
-                if attempt == _ATTEMPTS or not self._may_help(error, turn, instance):
+                if not self._may_help(error, turn, instance, question) or attempt == _ATTEMPTS:
                     raise _translated(error, backend) from error
                 avoid = instance
                 self._events.emit(
                     AskRetried(backend=backend, instance=instance.info.instance, cause=type(error).__name__)
                 )
             except ports.TimedOut as error:
+                self._losses.survived(backend, question)
                 # The same as if the hub had noticed it first, in the same words.
                 raise TimeoutError from error
             except ports.AskError as error:
+                self._losses.survived(backend, question)
                 self._tell(error, backend, ask)
                 raise _translated(error, backend) from error
+            else:
+                self._losses.survived(backend, question)
+                return raw
             finally:
                 self._pool.give_back(instance)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _may_help(self, error: ports.AskError, turn: Turn, instance: Instance[ports.Link]) -> bool:
-        """Whether to ask once more: behind an address there may be others, an attached instance is only one."""
-        return (
-            isinstance(error, ports.InstanceLost) or instance.kind != "attached" or self._pool.has_other(turn, instance)
-        )
+    def _may_help(self, error: ports.AskError, turn: Turn, instance: Instance[ports.Link], question: Question) -> bool:
+        """Whether to ask once more: behind an address there may be others, an attached instance is only one.
+
+        One that is lost or on its way out is replaced by its next process, for which the pool waits a little; unless it
+        is this question that breaks one connection after another.
+        """
+        if isinstance(error, ports.InstanceLost):
+            now_s = self._clock()
+            self._losses.lost(turn.backend, question, now_s)
+            return not self._losses.pauses(turn.backend, question, now_s)
+        self._losses.survived(turn.backend, question)
+        return instance.kind != "attached" or instance.state == "leaving" or self._pool.has_other(turn, instance)
 
     def _tell(self, error: ports.AskError, backend: str, ask: ports.Ask) -> None:
-        if isinstance(error, ports.Broken):
+        if isinstance(error, (ports.Broken, ports.TooLarge)):
             self._events.emit(
                 BackendFailure(
                     backend=backend,
@@ -269,5 +287,7 @@ def _translated(error: ports.AskError, backend: str) -> HubError:
             return BackendNotReady(f'backend "{backend}" is not ready: {error}')
         case ports.InvalidInput():
             return InputRefused(f'backend "{backend}" refuses the input: {error}')
+        case ports.TooLarge():
+            return LimitExceeded(f'backend "{backend}" gives no answer, and Applications are left unchanged: {error}')
         case _:
             return BackendFailed(f'backend "{backend}" failed; its own log, and the hub\'s, say why')

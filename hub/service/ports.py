@@ -56,6 +56,10 @@ class TimedOut(AskError):
     """The backend gave up, because the deadline passed."""
 
 
+class TooLarge(AskError):
+    """The answer or the question is larger than one side accepts. Its text is for the caller."""
+
+
 class Broken(AskError):
     """The backend failed, or broke the protocol. Its text is for the log only."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,6 +25,9 @@ from hub.service.ports import Ask, Broken, InstanceLost, InvalidInput, NotReady,
 from tests.support.fakes import FakeLink, Gate, Says, never, sets
 from tests.support.service import Service, route, with_digest
 from tests.support.virtual import after, all_has_run, now_s, on_virtual_time
+
+if TYPE_CHECKING:
+    from hub.core.deadline import Deadline
 
 LOST = InstanceLost("the stream ended before the answer came")
 NOT_READY = NotReady("still warming up")
@@ -97,6 +100,42 @@ async def test_an_ask_is_repeated_once_and_not_more() -> None:
 
 
 @on_virtual_time
+async def test_a_question_that_breaks_every_connection_gets_a_pause_and_the_others_none() -> None:
+    hub = Service(route())
+
+    async def crashes(ask: Ask, _deadline: Deadline) -> RawAnswer:
+        if ask.application_set_name == "fb-deadly":
+            raise LOST
+        return sets({"a": "1"})
+
+    link = FakeLink("one", crashes)
+    await hub.attach(link)
+    texts = {str(await hub.refusal("fb-deadly")) for _ in range(50)}
+    assert texts == {'the connection to backend "images" broke while it was asked, twice'}
+    assert len(link.asks) == 3, "twice, then once more without a retry, then not at all"
+    assert await hub.ask("fb-1") == [{"a": "1"}]
+    for pause_s in (5.0, 10.0, 20.0, 40.0, 60.0, 60.0):
+        asks = len(link.asks)
+        await after(pause_s - 0.1)
+        await hub.refusal("fb-deadly")
+        assert len(link.asks) == asks, "it is not asked during the pause"
+        await after(0.2)
+        await hub.refusal("fb-deadly")
+        assert len(link.asks) == asks + 1
+
+
+@on_virtual_time
+async def test_a_question_that_comes_back_has_no_pause_before_it() -> None:
+    hub = Service(route())
+    link = FakeLink("one", Says(LOST, LOST, sets({"a": "1"}), LOST, sets({"a": "1"})))
+    await hub.attach(link)
+    await hub.refusal()
+    assert await hub.ask() == [{"a": "1"}]
+    assert await hub.ask() == [{"a": "1"}]
+    assert len(link.asks) == 5
+
+
+@on_virtual_time
 async def test_a_backend_that_is_not_ready_is_asked_at_another_instance() -> None:
     hub = Service(route())
     await hub.attach(FakeLink("cold", Says(NOT_READY)))
@@ -115,6 +154,22 @@ async def test_a_backend_that_is_not_ready_is_not_asked_again_at_the_same_instan
     assert str(error) == 'backend "images" is not ready: still warming up'
     assert len(link.asks) == 1
     assert hub.events.of(AskRetried) == []
+
+
+@on_virtual_time
+async def test_an_instance_on_its_way_out_that_is_not_ready_is_replaced_by_its_next_process() -> None:
+    hub = Service(route(wait_for_absent_s=3.0))
+    gate = Gate(NOT_READY)
+    instance = await hub.attach(FakeLink("stopping", gate))
+    asking = hub.asking()
+    await gate.arrived.wait()
+    hub.membership.leaving(instance)
+    gate.open_one()
+    await after(2.0)
+    assert not asking.done()
+    await hub.attach(FakeLink("next"))
+    assert await asking == [{"from": "next"}]
+    assert [event.cause for event in hub.events.of(AskRetried)] == ["NotReady"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from appset_hub.v1 import backend_pb2
 from hub.core.deadline import Deadline
 from hub.core.directory import BackendInfo
 from hub.rpc.dial import ChannelDialler, ChannelTls, DialledLink, DialSecurity
-from hub.service.ports import Ask, AskError, Broken, InstanceLost, InvalidInput, NotReady, RawAnswer, TimedOut
+from hub.service.ports import Ask, AskError, Broken, InstanceLost, InvalidInput, NotReady, RawAnswer, TimedOut, TooLarge
 from tests.support.certificates import Authority
 from tests.support.rpc import RawBackend, serving
 
@@ -126,14 +126,16 @@ async def test_a_backend_that_raises_is_broken() -> None:
             await ask(link)
 
 
-async def test_an_answer_over_the_limit_is_broken() -> None:
+async def test_an_answer_that_is_too_large_to_be_read_names_both_numbers() -> None:
     async def large(_request: Any, _context: Any) -> backend_pb2.GetParamsResponse:
-        return backend_pb2.GetParamsResponse(parameters_json=b"x" * 2 * 1024 * 1024)
+        return backend_pb2.GetParamsResponse(parameters_json=b"x" * 9 * 1024 * 1024)
 
     backend = RawBackend()
     backend.behaviour = large
     async with serving(backend) as port, dialled(port) as link:
-        with pytest.raises(Broken, match=r"^RESOURCE_EXHAUSTED: "):
+        with pytest.raises(
+            TooLarge, match=r"its answer has 94371\d\d bytes, and the hub cannot even read more than 8388608"
+        ):
             await ask(link)
 
 

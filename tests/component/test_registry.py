@@ -426,12 +426,12 @@ async def test_an_answer_of_the_largest_size_is_taken() -> None:
         assert len(await asking) == 1
 
 
-async def test_a_message_that_is_too_large_ends_the_stream() -> None:
+async def test_a_message_that_is_too_large_to_be_read_ends_the_stream() -> None:
     async with reachable(route(wait_for_absent_s=0.2)) as hub, stream(hub) as attached:
         await attached.hello()
         asking = asyncio.ensure_future(hub.service.refusal())
         (question,) = await attached.questions()
-        await attached.answer(answer(question.id, b"x" * (2 * MAX_ANSWER_BYTES)))
+        await attached.answer(answer(question.id, b"x" * (9 * MAX_ANSWER_BYTES)))
         code, _ = await attached.ended()
         assert code is not grpc.StatusCode.OK
         assert (await asking).status == 503
@@ -604,6 +604,7 @@ def hub_registry(service: Service) -> Any:
         clock=service.now,
         hub_instance="x",
         max_answer_bytes=1,
+        heartbeat_s=2.0,
     )
 
 

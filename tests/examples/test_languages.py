@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -148,6 +149,54 @@ def test_attached_it_comes_back_to_a_hub_that_was_killed(rig: Rig, example: Exam
     hub = rig.hub_again(hub)
     assert hub.ask("fb-matrix", {"branch": "main"}).sets == MAIN
     assert backend.alive
+
+
+def test_attached_and_frozen_it_is_noticed_and_comes_back(rig: Rig, example: Example) -> None:
+    rig.configure(backends=[rig.backend("images")], routes=[route(wait_for_absent="0s")], limits={"heartbeat": "200ms"})
+    hub = rig.hub()
+    token = rig.folder / "tokens" / "images"
+    command = example.options(hub=hub.grpc_address, name="images", token_file=token)
+    backend = rig.start(*command, env=example.environment)
+    backend.says("attached to hub")
+    hub.joined("images")
+    # Idle for longer than silence is borne: its heartbeats keep it attached.
+    time.sleep(2)
+    assert hub.events("instance_left") == []
+    backend.signal(signal.SIGSTOP)
+    assert "not even a heartbeat" in hub.event("instance_left")["cause"]
+    backend.signal(signal.SIGCONT)
+    marked = hub.mark()
+    hub.joined("images", after=marked)
+    check_answers(hub)
+    assert backend.stop() == 0
+
+
+def test_attached_to_a_frozen_hub_it_says_so_and_attaches_again(rig: Rig, example: Example) -> None:
+    rig.configure(
+        backends=[rig.backend("images")], routes=[route(wait_for_absent="20s")], limits={"heartbeat": "200ms"}
+    )
+    hub = rig.hub()
+    token = rig.folder / "tokens" / "images"
+    command = example.options(hub=hub.grpc_address, name="images", token_file=token)
+    backend = rig.start(*command, env=example.environment)
+    backend.says("attached to hub")
+    hub.signal(signal.SIGSTOP)
+    backend.says("nothing was heard from the hub")
+    hub.signal(signal.SIGCONT)
+    check_answers(hub)
+    assert backend.stop() == 0
+
+
+def test_attached_it_sends_no_answer_that_is_too_large(rig: Rig, example: Example) -> None:
+    rig.configure(backends=[rig.backend("images")], routes=[route()], limits={"max_answer_bytes": 20})
+    hub = rig.hub()
+    token = rig.folder / "tokens" / "images"
+    command = example.options(hub=hub.grpc_address, name="images", token_file=token)
+    rig.start(*command, env=example.environment)
+    hub.joined("images")
+    sizes = ("the answer has 44 bytes of JSON", "the hub accepts 20")
+    hub.ask("fb-matrix", {"branch": "main"}).refuses(502, "limit_exceeded", "images", *sizes)
+    assert hub.events("instance_left") == []
 
 
 def test_with_a_wrong_token_it_says_why_and_is_not_attached(rig: Rig, example: Example) -> None:

@@ -192,7 +192,7 @@ def test_the_digest_of_the_function_counts() -> None:
 
 
 def test_an_answer_over_the_limit_is_refused_with_both_numbers() -> None:
-    with pytest.raises(AnswerTooLarge, match="the answer has 114 bytes of JSON; the hub accepts 100"):
+    with pytest.raises(AnswerTooLarge, match="the answer has 114 bytes of JSON, and the hub accepts 100 "):
         encode_answer([{"key": "x" * 102}], known_digest="", max_bytes=100)
 
 

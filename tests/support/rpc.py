@@ -52,6 +52,7 @@ async def reachable(
     access: Sequence[BackendAccess] = ACCESS,
     tls: ServerTls | None = None,
     anyone: bool = False,
+    heartbeat_s: float = 2.0,
     **limits: Any,
 ) -> AsyncIterator[Hub]:
     """Serve backends inside the block."""
@@ -64,6 +65,7 @@ async def reachable(
         clock=service.now,
         hub_instance="hub-1",
         max_answer_bytes=MAX_ANSWER_BYTES,
+        heartbeat_s=heartbeat_s,
     )
     server = RpcServer(registry, address="127.0.0.1:0", max_answer_bytes=MAX_ANSWER_BYTES, tls=tls)
     async with server:
@@ -88,9 +90,10 @@ class Attached:
     async def send(self, **kind: Any) -> None:
         await self.call.write(registry_pb2.AttachRequest(**kind))
 
-    async def hello(self, **more: Any) -> registry_pb2.Welcome:
+    async def hello(self, *, heartbeats: bool = False, max_input_bytes: int = 0, **more: Any) -> registry_pb2.Welcome:
         """Attach; returns the welcome."""
-        await self.send(hello=registry_pb2.Hello(backend=backend_info(**more)))
+        hello = registry_pb2.Hello(backend=backend_info(**more), heartbeats=heartbeats, max_input_bytes=max_input_bytes)
+        await self.send(hello=hello)
         message = await self.read()
         assert message.WhichOneof("kind") == "welcome"
         return message.welcome

@@ -121,7 +121,13 @@ def test_what_argo_cd_would_misread_is_refused_with_its_place(raw: bytes, messag
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ('[{"a":"' + "x" * 100 + '"}]', 'backend "b" answered with more than 100 bytes'),
+        (
+            '[{"a":"' + "x" * 100 + '"}]',
+            (
+                'backend "b" answered with 110 bytes, and limits.max_answer_bytes is 100; return fewer '
+                "or smaller parameter sets, or raise the limit"
+            ),
+        ),
         ('[{"a":"x"},{"a":"y"},{"a":"z"}]', 'backend "b" answered with more than 2 parameter sets'),
         ('[{"a":1},{"a":2},{"a":3}]', 'backend "b" answered with more than 2 parameter sets'),
         ("[1,2,3]", 'backend "b" answered with more than 2 parameter sets'),

@@ -178,7 +178,7 @@ type GetParamsResponse struct {
 	NotModified bool `protobuf:"varint,3,opt,name=not_modified,json=notModified,proto3" json:"not_modified,omitempty"`
 	// Optional. The answer may be given again for this long without asking. The hub clamps it to its own limits.
 	FreshFor *durationpb.Duration `protobuf:"bytes,4,opt,name=fresh_for,json=freshFor,proto3" json:"fresh_for,omitempty"`
-	// Optional. What operators should know about this answer. Never sent to Argo CD.
+	// Optional. What operators should know about this answer; the hub reads the first 20. Never sent to Argo CD.
 	Notices       []*Notice `protobuf:"bytes,5,rep,name=notices,proto3" json:"notices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -330,6 +330,7 @@ type AttachRequest struct {
 	//	*AttachRequest_Hello
 	//	*AttachRequest_Answers
 	//	*AttachRequest_Leaving
+	//	*AttachRequest_Heartbeat
 	Kind          isAttachRequest_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -399,6 +400,15 @@ func (x *AttachRequest) GetLeaving() *Leaving {
 	return nil
 }
 
+func (x *AttachRequest) GetHeartbeat() *Heartbeat {
+	if x != nil {
+		if x, ok := x.Kind.(*AttachRequest_Heartbeat); ok {
+			return x.Heartbeat
+		}
+	}
+	return nil
+}
+
 type isAttachRequest_Kind interface {
 	isAttachRequest_Kind()
 }
@@ -418,11 +428,18 @@ type AttachRequest_Leaving struct {
 	Leaving *Leaving `protobuf:"bytes,3,opt,name=leaving,proto3,oneof"`
 }
 
+type AttachRequest_Heartbeat struct {
+	// The backend is alive. Only if Welcome has `heartbeat`.
+	Heartbeat *Heartbeat `protobuf:"bytes,5,opt,name=heartbeat,proto3,oneof"`
+}
+
 func (*AttachRequest_Hello) isAttachRequest_Kind() {}
 
 func (*AttachRequest_Answers) isAttachRequest_Kind() {}
 
 func (*AttachRequest_Leaving) isAttachRequest_Kind() {}
+
+func (*AttachRequest_Heartbeat) isAttachRequest_Kind() {}
 
 // AttachResponse is what the hub says on the stream.
 type AttachResponse struct {
@@ -435,6 +452,7 @@ type AttachResponse struct {
 	//	*AttachResponse_Questions
 	//	*AttachResponse_Cancels
 	//	*AttachResponse_Drain
+	//	*AttachResponse_Heartbeat
 	Kind          isAttachResponse_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -513,6 +531,15 @@ func (x *AttachResponse) GetDrain() *Drain {
 	return nil
 }
 
+func (x *AttachResponse) GetHeartbeat() *Heartbeat {
+	if x != nil {
+		if x, ok := x.Kind.(*AttachResponse_Heartbeat); ok {
+			return x.Heartbeat
+		}
+	}
+	return nil
+}
+
 type isAttachResponse_Kind interface {
 	isAttachResponse_Kind()
 }
@@ -538,6 +565,11 @@ type AttachResponse_Drain struct {
 	Drain *Drain `protobuf:"bytes,4,opt,name=drain,proto3,oneof"`
 }
 
+type AttachResponse_Heartbeat struct {
+	// The hub is alive. Only if Welcome has `heartbeat`.
+	Heartbeat *Heartbeat `protobuf:"bytes,5,opt,name=heartbeat,proto3,oneof"`
+}
+
 func (*AttachResponse_Welcome) isAttachResponse_Kind() {}
 
 func (*AttachResponse_Questions) isAttachResponse_Kind() {}
@@ -546,11 +578,18 @@ func (*AttachResponse_Cancels) isAttachResponse_Kind() {}
 
 func (*AttachResponse_Drain) isAttachResponse_Kind() {}
 
+func (*AttachResponse_Heartbeat) isAttachResponse_Kind() {}
+
 // Hello opens a stream.
 type Hello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. Who attaches.
-	Backend       *BackendInfo `protobuf:"bytes,1,opt,name=backend,proto3" json:"backend,omitempty"`
+	Backend *BackendInfo `protobuf:"bytes,1,opt,name=backend,proto3" json:"backend,omitempty"`
+	// Optional. The backend sends heartbeats and expects them, if Welcome says how often. False: there are none.
+	Heartbeats bool `protobuf:"varint,2,opt,name=heartbeats,proto3" json:"heartbeats,omitempty"`
+	// Optional. The largest `input_parameters_json` that the backend reads, in bytes; the hub refuses a larger input
+	// instead of sending it. 0: what fits into a message of 4 MiB.
+	MaxInputBytes uint64 `protobuf:"varint,3,opt,name=max_input_bytes,json=maxInputBytes,proto3" json:"max_input_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -592,6 +631,20 @@ func (x *Hello) GetBackend() *BackendInfo {
 	return nil
 }
 
+func (x *Hello) GetHeartbeats() bool {
+	if x != nil {
+		return x.Heartbeats
+	}
+	return false
+}
+
+func (x *Hello) GetMaxInputBytes() uint64 {
+	if x != nil {
+		return x.MaxInputBytes
+	}
+	return 0
+}
+
 // Welcome says that the instance is attached, and within which limits.
 type Welcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -603,8 +656,12 @@ type Welcome struct {
 	MaxAnswerBytes uint64 `protobuf:"varint,3,opt,name=max_answer_bytes,json=maxAnswerBytes,proto3" json:"max_answer_bytes,omitempty"`
 	// Optional. As in RegisterResponse.
 	IgnoredApplicationSets []string `protobuf:"bytes,4,rep,name=ignored_application_sets,json=ignoredApplicationSets,proto3" json:"ignored_application_sets,omitempty"`
-	unknownFields          protoimpl.UnknownFields
-	sizeCache              protoimpl.SizeCache
+	// Optional. Either side sends a Heartbeat when it has sent nothing else for this long, and takes the stream for lost
+	// when it has heard nothing, not even a Heartbeat, for five times as long. Only if Hello has `heartbeats`; absent,
+	// there are none.
+	Heartbeat     *durationpb.Duration `protobuf:"bytes,5,opt,name=heartbeat,proto3" json:"heartbeat,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
@@ -661,6 +718,13 @@ func (x *Welcome) GetMaxAnswerBytes() uint64 {
 func (x *Welcome) GetIgnoredApplicationSets() []string {
 	if x != nil {
 		return x.IgnoredApplicationSets
+	}
+	return nil
+}
+
+func (x *Welcome) GetHeartbeat() *durationpb.Duration {
+	if x != nil {
+		return x.Heartbeat
 	}
 	return nil
 }
@@ -790,7 +854,7 @@ type Failure struct {
 	// Required. A google.rpc.Code other than OK, with the meaning that BackendService.GetParams gives to it.
 	Code int32 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
 	// Optional. One line for whoever wrote the ApplicationSet, without secrets. The hub passes it on only with
-	// INVALID_ARGUMENT and UNAVAILABLE, and logs it otherwise.
+	// INVALID_ARGUMENT, UNAVAILABLE and RESOURCE_EXHAUSTED, and logs it otherwise.
 	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1102,6 +1166,53 @@ func (*Drain) Descriptor() ([]byte, []int) {
 	return file_appset_hub_v1_registry_proto_rawDescGZIP(), []int{16}
 }
 
+// Heartbeat says that its sender is alive although it has nothing else to say.
+type Heartbeat struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Optional. The sender may be silent for this long, at most 60 s: a large message follows that takes time on a slow
+	// connection. Without it such a message has to arrive in the time after which a silent stream is taken for lost.
+	SilentFor     *durationpb.Duration `protobuf:"bytes,1,opt,name=silent_for,json=silentFor,proto3" json:"silent_for,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Heartbeat) Reset() {
+	*x = Heartbeat{}
+	mi := &file_appset_hub_v1_registry_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Heartbeat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Heartbeat) ProtoMessage() {}
+
+func (x *Heartbeat) ProtoReflect() protoreflect.Message {
+	mi := &file_appset_hub_v1_registry_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
+func (*Heartbeat) Descriptor() ([]byte, []int) {
+	return file_appset_hub_v1_registry_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Heartbeat) GetSilentFor() *durationpb.Duration {
+	if x != nil {
+		return x.SilentFor
+	}
+	return nil
+}
+
 var File_appset_hub_v1_registry_proto protoreflect.FileDescriptor
 
 const file_appset_hub_v1_registry_proto_rawDesc = "" +
@@ -1123,25 +1234,32 @@ const file_appset_hub_v1_registry_proto_rawDesc = "" +
 	"\x11DeregisterRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\"\x14\n" +
-	"\x12DeregisterResponse\"\xad\x01\n" +
+	"\x12DeregisterResponse\"\xe7\x01\n" +
 	"\rAttachRequest\x12,\n" +
 	"\x05hello\x18\x01 \x01(\v2\x14.appset_hub.v1.HelloH\x00R\x05hello\x122\n" +
 	"\aanswers\x18\x02 \x01(\v2\x16.appset_hub.v1.AnswersH\x00R\aanswers\x122\n" +
-	"\aleaving\x18\x03 \x01(\v2\x16.appset_hub.v1.LeavingH\x00R\aleavingB\x06\n" +
-	"\x04kind\"\xe8\x01\n" +
+	"\aleaving\x18\x03 \x01(\v2\x16.appset_hub.v1.LeavingH\x00R\aleaving\x128\n" +
+	"\theartbeat\x18\x05 \x01(\v2\x18.appset_hub.v1.HeartbeatH\x00R\theartbeatB\x06\n" +
+	"\x04kind\"\xa2\x02\n" +
 	"\x0eAttachResponse\x122\n" +
 	"\awelcome\x18\x01 \x01(\v2\x16.appset_hub.v1.WelcomeH\x00R\awelcome\x128\n" +
 	"\tquestions\x18\x02 \x01(\v2\x18.appset_hub.v1.QuestionsH\x00R\tquestions\x122\n" +
 	"\acancels\x18\x03 \x01(\v2\x16.appset_hub.v1.CancelsH\x00R\acancels\x12,\n" +
-	"\x05drain\x18\x04 \x01(\v2\x14.appset_hub.v1.DrainH\x00R\x05drainB\x06\n" +
-	"\x04kind\"=\n" +
+	"\x05drain\x18\x04 \x01(\v2\x14.appset_hub.v1.DrainH\x00R\x05drain\x128\n" +
+	"\theartbeat\x18\x05 \x01(\v2\x18.appset_hub.v1.HeartbeatH\x00R\theartbeatB\x06\n" +
+	"\x04kind\"\x85\x01\n" +
 	"\x05Hello\x124\n" +
-	"\abackend\x18\x01 \x01(\v2\x1a.appset_hub.v1.BackendInfoR\abackend\"\xb4\x01\n" +
+	"\abackend\x18\x01 \x01(\v2\x1a.appset_hub.v1.BackendInfoR\abackend\x12\x1e\n" +
+	"\n" +
+	"heartbeats\x18\x02 \x01(\bR\n" +
+	"heartbeats\x12&\n" +
+	"\x0fmax_input_bytes\x18\x03 \x01(\x04R\rmaxInputBytes\"\xed\x01\n" +
 	"\aWelcome\x12!\n" +
 	"\fhub_instance\x18\x01 \x01(\tR\vhubInstance\x12\"\n" +
 	"\rmax_in_flight\x18\x02 \x01(\rR\vmaxInFlight\x12(\n" +
 	"\x10max_answer_bytes\x18\x03 \x01(\x04R\x0emaxAnswerBytes\x128\n" +
-	"\x18ignored_application_sets\x18\x04 \x03(\tR\x16ignoredApplicationSets\"\xaf\x01\n" +
+	"\x18ignored_application_sets\x18\x04 \x03(\tR\x16ignoredApplicationSets\x127\n" +
+	"\theartbeat\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\"\xaf\x01\n" +
 	"\bQuestion\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x129\n" +
 	"\arequest\x18\x02 \x01(\v2\x1f.appset_hub.v1.GetParamsRequestR\arequest\x126\n" +
@@ -1163,7 +1281,10 @@ const file_appset_hub_v1_registry_proto_rawDesc = "" +
 	"\aCancels\x12!\n" +
 	"\fquestion_ids\x18\x01 \x03(\x04R\vquestionIds\"\t\n" +
 	"\aLeaving\"\a\n" +
-	"\x05Drain2\xfc\x01\n" +
+	"\x05Drain\"E\n" +
+	"\tHeartbeat\x128\n" +
+	"\n" +
+	"silent_for\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\tsilentFor2\xfc\x01\n" +
 	"\x0fRegistryService\x12I\n" +
 	"\x06Attach\x12\x1c.appset_hub.v1.AttachRequest\x1a\x1d.appset_hub.v1.AttachResponse(\x010\x01\x12K\n" +
 	"\bRegister\x12\x1e.appset_hub.v1.RegisterRequest\x1a\x1f.appset_hub.v1.RegisterResponse\x12Q\n" +
@@ -1183,7 +1304,7 @@ func file_appset_hub_v1_registry_proto_rawDescGZIP() []byte {
 	return file_appset_hub_v1_registry_proto_rawDescData
 }
 
-var file_appset_hub_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_appset_hub_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_appset_hub_v1_registry_proto_goTypes = []any{
 	(*BackendInfo)(nil),         // 0: appset_hub.v1.BackendInfo
 	(*RegisterRequest)(nil),     // 1: appset_hub.v1.RegisterRequest
@@ -1202,38 +1323,43 @@ var file_appset_hub_v1_registry_proto_goTypes = []any{
 	(*Cancels)(nil),             // 14: appset_hub.v1.Cancels
 	(*Leaving)(nil),             // 15: appset_hub.v1.Leaving
 	(*Drain)(nil),               // 16: appset_hub.v1.Drain
-	(*durationpb.Duration)(nil), // 17: google.protobuf.Duration
-	(*GetParamsRequest)(nil),    // 18: appset_hub.v1.GetParamsRequest
-	(*GetParamsResponse)(nil),   // 19: appset_hub.v1.GetParamsResponse
+	(*Heartbeat)(nil),           // 17: appset_hub.v1.Heartbeat
+	(*durationpb.Duration)(nil), // 18: google.protobuf.Duration
+	(*GetParamsRequest)(nil),    // 19: appset_hub.v1.GetParamsRequest
+	(*GetParamsResponse)(nil),   // 20: appset_hub.v1.GetParamsResponse
 }
 var file_appset_hub_v1_registry_proto_depIdxs = []int32{
 	0,  // 0: appset_hub.v1.RegisterRequest.backend:type_name -> appset_hub.v1.BackendInfo
-	17, // 1: appset_hub.v1.RegisterResponse.ttl:type_name -> google.protobuf.Duration
+	18, // 1: appset_hub.v1.RegisterResponse.ttl:type_name -> google.protobuf.Duration
 	7,  // 2: appset_hub.v1.AttachRequest.hello:type_name -> appset_hub.v1.Hello
 	13, // 3: appset_hub.v1.AttachRequest.answers:type_name -> appset_hub.v1.Answers
 	15, // 4: appset_hub.v1.AttachRequest.leaving:type_name -> appset_hub.v1.Leaving
-	8,  // 5: appset_hub.v1.AttachResponse.welcome:type_name -> appset_hub.v1.Welcome
-	10, // 6: appset_hub.v1.AttachResponse.questions:type_name -> appset_hub.v1.Questions
-	14, // 7: appset_hub.v1.AttachResponse.cancels:type_name -> appset_hub.v1.Cancels
-	16, // 8: appset_hub.v1.AttachResponse.drain:type_name -> appset_hub.v1.Drain
-	0,  // 9: appset_hub.v1.Hello.backend:type_name -> appset_hub.v1.BackendInfo
-	18, // 10: appset_hub.v1.Question.request:type_name -> appset_hub.v1.GetParamsRequest
-	17, // 11: appset_hub.v1.Question.time_left:type_name -> google.protobuf.Duration
-	9,  // 12: appset_hub.v1.Questions.questions:type_name -> appset_hub.v1.Question
-	19, // 13: appset_hub.v1.Answer.response:type_name -> appset_hub.v1.GetParamsResponse
-	11, // 14: appset_hub.v1.Answer.failure:type_name -> appset_hub.v1.Failure
-	12, // 15: appset_hub.v1.Answers.answers:type_name -> appset_hub.v1.Answer
-	5,  // 16: appset_hub.v1.RegistryService.Attach:input_type -> appset_hub.v1.AttachRequest
-	1,  // 17: appset_hub.v1.RegistryService.Register:input_type -> appset_hub.v1.RegisterRequest
-	3,  // 18: appset_hub.v1.RegistryService.Deregister:input_type -> appset_hub.v1.DeregisterRequest
-	6,  // 19: appset_hub.v1.RegistryService.Attach:output_type -> appset_hub.v1.AttachResponse
-	2,  // 20: appset_hub.v1.RegistryService.Register:output_type -> appset_hub.v1.RegisterResponse
-	4,  // 21: appset_hub.v1.RegistryService.Deregister:output_type -> appset_hub.v1.DeregisterResponse
-	19, // [19:22] is the sub-list for method output_type
-	16, // [16:19] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	17, // 5: appset_hub.v1.AttachRequest.heartbeat:type_name -> appset_hub.v1.Heartbeat
+	8,  // 6: appset_hub.v1.AttachResponse.welcome:type_name -> appset_hub.v1.Welcome
+	10, // 7: appset_hub.v1.AttachResponse.questions:type_name -> appset_hub.v1.Questions
+	14, // 8: appset_hub.v1.AttachResponse.cancels:type_name -> appset_hub.v1.Cancels
+	16, // 9: appset_hub.v1.AttachResponse.drain:type_name -> appset_hub.v1.Drain
+	17, // 10: appset_hub.v1.AttachResponse.heartbeat:type_name -> appset_hub.v1.Heartbeat
+	0,  // 11: appset_hub.v1.Hello.backend:type_name -> appset_hub.v1.BackendInfo
+	18, // 12: appset_hub.v1.Welcome.heartbeat:type_name -> google.protobuf.Duration
+	19, // 13: appset_hub.v1.Question.request:type_name -> appset_hub.v1.GetParamsRequest
+	18, // 14: appset_hub.v1.Question.time_left:type_name -> google.protobuf.Duration
+	9,  // 15: appset_hub.v1.Questions.questions:type_name -> appset_hub.v1.Question
+	20, // 16: appset_hub.v1.Answer.response:type_name -> appset_hub.v1.GetParamsResponse
+	11, // 17: appset_hub.v1.Answer.failure:type_name -> appset_hub.v1.Failure
+	12, // 18: appset_hub.v1.Answers.answers:type_name -> appset_hub.v1.Answer
+	18, // 19: appset_hub.v1.Heartbeat.silent_for:type_name -> google.protobuf.Duration
+	5,  // 20: appset_hub.v1.RegistryService.Attach:input_type -> appset_hub.v1.AttachRequest
+	1,  // 21: appset_hub.v1.RegistryService.Register:input_type -> appset_hub.v1.RegisterRequest
+	3,  // 22: appset_hub.v1.RegistryService.Deregister:input_type -> appset_hub.v1.DeregisterRequest
+	6,  // 23: appset_hub.v1.RegistryService.Attach:output_type -> appset_hub.v1.AttachResponse
+	2,  // 24: appset_hub.v1.RegistryService.Register:output_type -> appset_hub.v1.RegisterResponse
+	4,  // 25: appset_hub.v1.RegistryService.Deregister:output_type -> appset_hub.v1.DeregisterResponse
+	23, // [23:26] is the sub-list for method output_type
+	20, // [20:23] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_appset_hub_v1_registry_proto_init() }
@@ -1246,12 +1372,14 @@ func file_appset_hub_v1_registry_proto_init() {
 		(*AttachRequest_Hello)(nil),
 		(*AttachRequest_Answers)(nil),
 		(*AttachRequest_Leaving)(nil),
+		(*AttachRequest_Heartbeat)(nil),
 	}
 	file_appset_hub_v1_registry_proto_msgTypes[6].OneofWrappers = []any{
 		(*AttachResponse_Welcome)(nil),
 		(*AttachResponse_Questions)(nil),
 		(*AttachResponse_Cancels)(nil),
 		(*AttachResponse_Drain)(nil),
+		(*AttachResponse_Heartbeat)(nil),
 	}
 	file_appset_hub_v1_registry_proto_msgTypes[12].OneofWrappers = []any{
 		(*Answer_Response)(nil),
@@ -1263,7 +1391,7 @@ func file_appset_hub_v1_registry_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_appset_hub_v1_registry_proto_rawDesc), len(file_appset_hub_v1_registry_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -42,13 +42,19 @@ type RegistryServiceClient interface {
 	//
 	// The first message MUST be Hello; the hub answers with Welcome, then sends Questions. The backend answers each
 	// question exactly once, in any order. Both sides put whatever is waiting into one message; a message stays under
-	// 4 MiB unless a single answer is larger, which then travels alone.
+	// 4 MiB unless a single answer is larger, which then travels alone. An answer larger than Welcome's
+	// `max_answer_bytes` MUST NOT be sent: the backend answers with a Failure of RESOURCE_EXHAUSTED instead. The hub
+	// refuses a larger one, and ends a stream whose message is too large to be read at all.
+	//
+	// If both sides agree on heartbeats (Hello, Welcome), each sends a Heartbeat whenever it has sent nothing for a
+	// while, and takes the stream for lost when it has heard nothing for longer. Keepalive pings of HTTP/2 are no
+	// substitute: a proxy answers them itself, and cuts streams that carry no data.
 	//
 	// Statuses: OK after Leaving or Drain, once what was in flight is answered; the hub drains a stream also when the same
 	// instance attaches again. UNAUTHENTICATED without valid credentials. PERMISSION_DENIED when the credentials are another backend's, or none is configured under this name.
 	// INVALID_ARGUMENT when Hello is missing or malformed, or a later message breaks the protocol. RESOURCE_EXHAUSTED
 	// when the hub takes no more instances of this backend, or a message is too large. UNAVAILABLE while the hub shuts
-	// down, or when its store fails.
+	// down, when its store fails, or when it has heard nothing from a backend that agreed to send heartbeats.
 	Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AttachRequest, AttachResponse], error)
 	// Register makes an instance known that the hub shall dial, for the length of a lease. Call it again before the
 	// lease ends, always in full: the hub may have been restarted in between.
@@ -120,13 +126,19 @@ type RegistryServiceServer interface {
 	//
 	// The first message MUST be Hello; the hub answers with Welcome, then sends Questions. The backend answers each
 	// question exactly once, in any order. Both sides put whatever is waiting into one message; a message stays under
-	// 4 MiB unless a single answer is larger, which then travels alone.
+	// 4 MiB unless a single answer is larger, which then travels alone. An answer larger than Welcome's
+	// `max_answer_bytes` MUST NOT be sent: the backend answers with a Failure of RESOURCE_EXHAUSTED instead. The hub
+	// refuses a larger one, and ends a stream whose message is too large to be read at all.
+	//
+	// If both sides agree on heartbeats (Hello, Welcome), each sends a Heartbeat whenever it has sent nothing for a
+	// while, and takes the stream for lost when it has heard nothing for longer. Keepalive pings of HTTP/2 are no
+	// substitute: a proxy answers them itself, and cuts streams that carry no data.
 	//
 	// Statuses: OK after Leaving or Drain, once what was in flight is answered; the hub drains a stream also when the same
 	// instance attaches again. UNAUTHENTICATED without valid credentials. PERMISSION_DENIED when the credentials are another backend's, or none is configured under this name.
 	// INVALID_ARGUMENT when Hello is missing or malformed, or a later message breaks the protocol. RESOURCE_EXHAUSTED
 	// when the hub takes no more instances of this backend, or a message is too large. UNAVAILABLE while the hub shuts
-	// down, or when its store fails.
+	// down, when its store fails, or when it has heard nothing from a backend that agreed to send heartbeats.
 	Attach(grpc.BidiStreamingServer[AttachRequest, AttachResponse]) error
 	// Register makes an instance known that the hub shall dial, for the length of a lease. Call it again before the
 	// lease ends, always in full: the hub may have been restarted in between.

@@ -34,6 +34,8 @@ def message_options(keepalive_s: float) -> Options:
         ("grpc.max_send_message_length", -1),
         ("grpc.keepalive_time_ms", int(keepalive_s * 1000)),
         ("grpc.keepalive_timeout_ms", int(keepalive_s * 500)),
+        # A frozen process's kernel goes on acknowledging; without this gRPC waits a minute for the answer to a ping.
+        ("grpc.http2.ping_timeout_ms", int(keepalive_s * 500)),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
     ]

@@ -27,6 +27,9 @@ _OVERHEAD_BYTES = 4096
 
 _UNREADABLE = f"input_parameters_json is not JSON of at most {MAX_LEVELS} levels"
 
+_MOST_NOTICES = 20
+"""The hub reads no more, and what does not travel makes no message too large."""
+
 _SEVERITIES = {
     Severity.INFO: backend_pb2.Severity.SEVERITY_INFO,
     Severity.WARNING: backend_pb2.Severity.SEVERITY_WARNING,
@@ -88,20 +91,32 @@ def fill_response(response: backend_pb2.GetParamsResponse, encoded: Encoded) -> 
     response.not_modified = encoded.not_modified
     if encoded.fresh_for_s is not None:
         response.fresh_for.FromNanoseconds(int(encoded.fresh_for_s * 1e9))
-    for notice in encoded.notices:
+    for notice in encoded.notices[:_MOST_NOTICES]:
         response.notices.add(severity=_SEVERITIES[notice.severity], text=one_line(notice.text))
 
 
-def take_answers(outbox: deque[tuple[int, Outcome]]) -> registry_pb2.AttachRequest:
-    """Take as many outcomes off `outbox` as one message holds: at least one, and no more than stay under 4 MiB."""
+def heartbeat(silent_s: float) -> registry_pb2.AttachRequest:
+    """Return a heartbeat; `silent_s` is how long nothing may follow it."""
+    message = registry_pb2.AttachRequest(heartbeat=registry_pb2.Heartbeat())
+    if silent_s:
+        message.heartbeat.silent_for.FromNanoseconds(int(silent_s * 1e9))
+    return message
+
+
+def take_answers(outbox: deque[tuple[int, Outcome]]) -> tuple[registry_pb2.AttachRequest, int]:
+    """Take as many outcomes off `outbox` as one message holds: at least one, and no more than stay under 4 MiB.
+
+    The second value is no less than the message's size in bytes.
+    """
     message = registry_pb2.AttachRequest()
     answers = message.answers.answers
     size = 0
     while outbox:
         question_id, outcome = outbox[0]
-        size += _size_of(outcome)
-        if size > _BATCH_BYTES and answers:
+        more = _size_of(outcome)
+        if size + more > _BATCH_BYTES and answers:
             break
+        size += more
         outbox.popleft()
         answer = answers.add(question_id=question_id)
         if isinstance(outcome, Encoded):
@@ -109,12 +124,12 @@ def take_answers(outbox: deque[tuple[int, Outcome]]) -> registry_pb2.AttachReque
         else:
             answer.failure.code = outcome.code
             answer.failure.message = outcome.message
-    return message
+    return message, size
 
 
 def _size_of(outcome: Outcome) -> int:
     """Return no less than what `outcome` takes on the wire."""
     if isinstance(outcome, Encoded):
         # A line is cut at 1024 characters, of at most 4 bytes.
-        return len(outcome.parameters_json) + _OVERHEAD_BYTES * (1 + len(outcome.notices))
+        return len(outcome.parameters_json) + _OVERHEAD_BYTES * (1 + min(len(outcome.notices), _MOST_NOTICES))
     return 2 * _OVERHEAD_BYTES

@@ -106,8 +106,8 @@ def _encode_within(sets: object, max_bytes: int) -> bytes:
     encoded = encode_sets(sets)
     if len(encoded) > max_bytes:
         raise AnswerTooLarge(
-            f"the answer has {len(encoded)} bytes of JSON; the hub accepts {max_bytes}: return fewer or "
-            "smaller parameter sets, or raise the hub's limit"
+            f"the answer has {len(encoded)} bytes of JSON, and the hub accepts {max_bytes} (limits.max_answer_bytes): "
+            "return fewer or smaller parameter sets, or raise the hub's limit"
         )
     return encoded
 

@@ -105,7 +105,9 @@ class BrokenAnswer(BackendFault):
 
 
 class AnswerTooLarge(BrokenAnswer):
-    """The answer is larger than the hub accepts."""
+    """The answer is larger than the hub accepts: 502 at the hub, with the message, which has the size and the limit."""
+
+    code = 8
 
 
 def one_line(text: str, longest: int = 1024) -> str:
@@ -116,5 +118,11 @@ def one_line(text: str, longest: int = 1024) -> str:
 
 def failure(code: int, message: str) -> QuestionFailed:
     """Return the error of the tree that stands for `code`; the opposite of `QuestionFailed.code`."""
-    kinds: tuple[type[QuestionFailed], ...] = (InvalidInput, NotReady, DeadlinePassed, QuestionCancelled)
+    kinds: tuple[type[QuestionFailed], ...] = (
+        InvalidInput,
+        NotReady,
+        DeadlinePassed,
+        QuestionCancelled,
+        AnswerTooLarge,
+    )
     return next((kind for kind in kinds if kind.code == code), BackendFault)(message)

@@ -31,6 +31,9 @@ _log = logging.getLogger("appset_hub")
 # A stream that lasted this long was no accident: the next attempt may come quickly.
 _STEADY_S = 1.0
 
+# How a stream ends that should not have: a person has to correct something, or an answer is too large.
+_NOT_NORMAL = {*REFUSALS, grpc.StatusCode.RESOURCE_EXHAUSTED}
+
 
 class Attachments:
     """Which stream leads to which process of the hub.
@@ -99,9 +102,10 @@ class Link:
             while self.wanted and not self._leaving.is_set():
                 began_s = time.monotonic()
                 ending = await self._attach_once(sessions)
-                if time.monotonic() - began_s > _STEADY_S:
+                steady = time.monotonic() - began_s > _STEADY_S
+                if steady:
                     self._backoff.reset()
-                await self._pause(ending)
+                await self._pause(ending, steady=steady)
 
     def leave(self) -> None:
         """Finish what is in flight, then end."""
@@ -139,11 +143,11 @@ class Link:
         _log.info('attached to hub "%s" at %s', session.hub_instance, self._target)
         say_ignored(session.ignored, self._info.name, self._target)
 
-    async def _pause(self, ending: Ending | None) -> None:
+    async def _pause(self, ending: Ending | None, *, steady: bool) -> None:
         """Wait before the next attempt, and as long as another link is attached to the same process."""
         refused = ending is not None and ending.code in REFUSALS
         if ending is not None and not self._leaving.is_set():
-            self._say(ending)
+            self._say(ending, steady=steady)
         await self._wait(self._backoff.after_refusal_s() if refused else self._backoff.after_failure_s())
         session = self._session
         while session is not None and self._attachments.has_other(session) and not self._leaving.is_set():
@@ -154,8 +158,12 @@ class Link:
             async with asyncio.timeout(pause_s):
                 await self._leaving.wait()
 
-    def _say(self, ending: Ending) -> None:
+    def _say(self, ending: Ending, *, steady: bool) -> None:
         """Log why this link is not attached. A backend that is attached at another address needs no reminders."""
         reason = explain(ending, self._connection, self._info.name)
+        if steady and ending.attached and ending.code not in _NOT_NORMAL:
+            # Proxies cut streams, and hubs are restarted. If it cannot attach again, the next attempt says why.
+            _log.info("the stream to the hub at %s ended, attaching again: %s", self._target, reason)
+            return
         if self._complaints.due(reason, remind=not self._attachments.any):
             _log.warning("not attached to the hub at %s, trying again: %s", self._target, reason)

@@ -1,6 +1,7 @@
 """One attached stream, from its greeting to its end.
 
 Questions come in batches and each becomes a task; whatever is answered when the writer wakes goes out as one message.
+Heartbeats go out while nothing else does, if the hub knows them; a hub that stays silent all the same is lost.
 Who opens streams, and when, is not known here.
 """
 
@@ -9,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from appset_hub.codec import take_answers, time_left_s, to_question
+from appset_hub.codec import heartbeat, seconds, take_answers, time_left_s, to_question
 from appset_hub.errors import DeadlinePassed, QuestionCancelled, QuestionFailed
-from appset_hub.settings import MAX_ANSWER_BYTES
+from appset_hub.pulse import Pulse, silence_s
+from appset_hub.settings import MAX_ANSWER_BYTES, MAX_INPUT_BYTES
 from appset_hub.troubles import Ending
 from appset_hub.v1 import registry_pb2
 
@@ -70,6 +72,9 @@ class Session:
         self._given_up: set[asyncio.Task[None]] = set()
         self._outbox: deque[tuple[int, Outcome]] = deque()
         self._wake = asyncio.Event()
+        self._pulse: Pulse | None = None
+        self._beating = False
+        self._silent = False
         self._leaving = False
         self.closing = asyncio.Event()
         self.ending: Ending | None = None
@@ -79,8 +84,12 @@ class Session:
     async def run(self, hello: registry_pb2.BackendInfo) -> None:
         """Greet the hub and answer its questions until the stream ends; `ending` then says how it did."""
         try:
-            self.ending = await self._converse(hello)
+            ending = await self._converse(hello)
+            # A hub that welcomed this session has a name.
+            self.ending = replace(self._silence() if self._silent else ending, attached=bool(self.hub_instance))
         finally:
+            if self._pulse is not None:
+                self._pulse.stop()
             self.closing.set()
             self._call.cancel()
             await self._abandon()
@@ -102,6 +111,11 @@ class Session:
             return Ending(code=grpc.StatusCode.CANCELLED, details="the stream was cancelled")
         return Ending(code=grpc.StatusCode.OK, details="the hub ended the stream")
 
+    def _silence(self) -> Ending:
+        patience_s = 0.0 if self._pulse is None else self._pulse.patience_s
+        details = f"nothing was heard from the hub for {patience_s:g} s, not even a heartbeat"
+        return Ending(code=grpc.StatusCode.UNAVAILABLE, details=details)
+
     def leave(self) -> None:
         """Ask for no more questions, finish those in flight, then end the stream."""
         self._leaving = True
@@ -111,7 +125,8 @@ class Session:
     async def _greet(self, hello: registry_pb2.BackendInfo) -> bool:
         """Say hello; tell whether the hub's first message was its welcome."""
         async with asyncio.timeout(self._welcome_s):
-            await self._call.write(registry_pb2.AttachRequest(hello=registry_pb2.Hello(backend=hello)))
+            greeting = registry_pb2.Hello(backend=hello, heartbeats=True, max_input_bytes=MAX_INPUT_BYTES)
+            await self._call.write(registry_pb2.AttachRequest(hello=greeting))
             message = await self._call.read()
         if not isinstance(message, registry_pb2.AttachResponse) or not message.HasField("welcome"):
             return False
@@ -119,8 +134,22 @@ class Session:
         self.hub_instance = message.welcome.hub_instance or f"unnamed-{id(self)}"
         self._max_answer_bytes = message.welcome.max_answer_bytes or MAX_ANSWER_BYTES
         self.ignored = tuple(message.welcome.ignored_application_sets)
+        every_s = seconds(message.welcome.heartbeat)
+        if every_s > 0:
+            self._pulse = Pulse(every_s, beat=self._beat, silent=self._lose)
         self._on_welcome(self)
         return True
+
+    def _beat(self) -> None:
+        """Have a heartbeat sent, unless something else is about to be."""
+        if self._asked or not self._leaving:  # A session that leaves with nothing in flight only lingers.
+            self._beating = True
+            self._wake.set()
+
+    def _lose(self) -> None:
+        """Give the stream up: whatever is between here and the hub, nothing comes through it."""
+        self._silent = True
+        self._call.cancel()
 
     async def _serve(self) -> None:
         writer = asyncio.create_task(self._write())
@@ -131,8 +160,11 @@ class Session:
             await asyncio.wait([writer])
 
     async def _read(self) -> None:
+        pulse = self._pulse
         while True:
             message = await self._call.read()
+            if pulse is not None:
+                pulse.heard = True
             if not isinstance(message, registry_pb2.AttachResponse):  # the end of the stream
                 return
             kind = message.WhichOneof("kind")
@@ -142,6 +174,8 @@ class Session:
             elif kind == "cancels":
                 for question_id in message.cancels.question_ids:
                     self._give_up(question_id, QuestionCancelled("nobody waits for this question any more"))
+            elif kind == "heartbeat" and pulse is not None:
+                pulse.excuse(seconds(message.heartbeat.silent_for))
             elif kind == "drain":
                 self.closing.set()
 
@@ -212,10 +246,28 @@ class Session:
                 said_leaving = True
                 await self._call.write(registry_pb2.AttachRequest(leaving=registry_pb2.Leaving()))
             if self._outbox:
-                await self._call.write(take_answers(self._outbox))
+                await self._write_answers()
+            elif self._beating:
+                self._beating = False
+                if self._pulse is not None and not self._pulse.wrote:
+                    await self._write_heartbeat()
             elif not await self._more_to_write(said_leaving=said_leaving):
                 await self._call.done_writing()
                 return
+
+    async def _write_answers(self) -> None:
+        message, size_bytes = take_answers(self._outbox)
+        if self._pulse is not None:
+            silent_s = silence_s(size_bytes)
+            if silent_s:
+                await self._write_heartbeat(silent_s)
+            self._pulse.wrote = True
+        await self._call.write(message)
+
+    async def _write_heartbeat(self, silent_s: float = 0.0) -> None:
+        if self._pulse is not None:
+            self._pulse.wrote = True
+        await self._call.write(heartbeat(silent_s))
 
     async def _more_to_write(self, *, said_leaving: bool) -> bool:
         """Wait until there is something to write; False when a session that leaves has nothing left."""

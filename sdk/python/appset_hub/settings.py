@@ -37,6 +37,9 @@ DEFAULT_HUB = "localhost:4356"
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """The largest answer where no hub said so: the hub's own default."""
 
+MAX_INPUT_BYTES = 64 * 1024 * 1024
+"""The largest input that is read: far more than a hub takes from Argo CD, whatever its limits."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
@@ -158,7 +161,7 @@ class Pace:
     longest_refused_retry_s: float = 30.0
     welcome_s: float = 5.0
     resolve_s: float = 5.0
-    keepalive_s: float = 20.0
+    keepalive_s: float = 10.0
     remind_s: float = 60.0
 
     def __post_init__(self) -> None:

@@ -27,12 +27,14 @@ _MOST_REASONS = 5
 class Ending:
     """How a call or a stream ended. `code` is that of gRPC.
 
-    `here`: it never reached the network, because a file of this backend cannot be used.
+    `here`: it never reached the network, because a file of this backend cannot be used. `attached`: the hub had taken
+    this backend before.
     """
 
     code: grpc.StatusCode
     details: str
     here: bool = False
+    attached: bool = False
 
 
 class Complaints:

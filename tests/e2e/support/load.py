@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Self
 
 from tests.e2e.support.processes import PATIENCE_S, until
@@ -31,6 +32,8 @@ class Caller:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.replies: list[Reply] = []
+        self.times: list[float] = []
+        """When each reply came, as ``time.monotonic`` has it."""
         self.trouble: Exception | None = None
         self.was_closed = False
         self._thread.start()
@@ -47,6 +50,7 @@ class Caller:
         try:
             while not self._stopped.is_set():
                 reply = connection.ask(self._name, self._parameters, token=self._token())
+                self.times.append(time.monotonic())
                 self.replies.append(reply)
                 if reply.headers.get("connection", "").lower() == "close":
                     self.was_closed = True

@@ -119,7 +119,7 @@ class GetParamsResponse(_message.Message):
 
     @_builtins.property
     def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Notice]:
-        """Optional. What operators should know about this answer. Never sent to Argo CD."""
+        """Optional. What operators should know about this answer; the hub reads the first 20. Never sent to Argo CD."""
 
     def __init__(
         self,

@@ -180,6 +180,7 @@ class AttachRequest(_message.Message):
     HELLO_FIELD_NUMBER: _builtins.int
     ANSWERS_FIELD_NUMBER: _builtins.int
     LEAVING_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello:
         """The first message, and only the first."""
@@ -192,18 +193,23 @@ class AttachRequest(_message.Message):
     def leaving(self) -> Global___Leaving:
         """The backend wants no more questions; it answers those that it has, then ends the stream."""
 
+    @_builtins.property
+    def heartbeat(self) -> Global___Heartbeat:
+        """The backend is alive. Only if Welcome has `heartbeat`."""
+
     def __init__(
         self,
         *,
         hello: Global___Hello | None = ...,
         answers: Global___Answers | None = ...,
         leaving: Global___Leaving | None = ...,
+        heartbeat: Global___Heartbeat | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "hello", b"hello", "kind", b"kind", "leaving", b"leaving"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "leaving", b"leaving"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "hello", b"hello", "kind", b"kind", "leaving", b"leaving"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "leaving", b"leaving"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "answers", "leaving"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "answers", "leaving", "heartbeat"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -219,6 +225,7 @@ class AttachResponse(_message.Message):
     QUESTIONS_FIELD_NUMBER: _builtins.int
     CANCELS_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome:
         """The first message, and only the first."""
@@ -237,6 +244,10 @@ class AttachResponse(_message.Message):
         backend should attach elsewhere, or again.
         """
 
+    @_builtins.property
+    def heartbeat(self) -> Global___Heartbeat:
+        """The hub is alive. Only if Welcome has `heartbeat`."""
+
     def __init__(
         self,
         *,
@@ -244,12 +255,13 @@ class AttachResponse(_message.Message):
         questions: Global___Questions | None = ...,
         cancels: Global___Cancels | None = ...,
         drain: Global___Drain | None = ...,
+        heartbeat: Global___Heartbeat | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancels", b"cancels", "drain", b"drain", "kind", b"kind", "questions", b"questions", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancels", b"cancels", "drain", b"drain", "heartbeat", b"heartbeat", "kind", b"kind", "questions", b"questions", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancels", b"cancels", "drain", b"drain", "kind", b"kind", "questions", b"questions", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancels", b"cancels", "drain", b"drain", "heartbeat", b"heartbeat", "kind", b"kind", "questions", b"questions", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "questions", "cancels", "drain"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "questions", "cancels", "drain", "heartbeat"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -262,6 +274,14 @@ class Hello(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     BACKEND_FIELD_NUMBER: _builtins.int
+    HEARTBEATS_FIELD_NUMBER: _builtins.int
+    MAX_INPUT_BYTES_FIELD_NUMBER: _builtins.int
+    heartbeats: _builtins.bool
+    """Optional. The backend sends heartbeats and expects them, if Welcome says how often. False: there are none."""
+    max_input_bytes: _builtins.int
+    """Optional. The largest `input_parameters_json` that the backend reads, in bytes; the hub refuses a larger input
+    instead of sending it. 0: what fits into a message of 4 MiB.
+    """
     @_builtins.property
     def backend(self) -> Global___BackendInfo:
         """Required. Who attaches."""
@@ -270,10 +290,12 @@ class Hello(_message.Message):
         self,
         *,
         backend: Global___BackendInfo | None = ...,
+        heartbeats: _builtins.bool = ...,
+        max_input_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "heartbeats", b"heartbeats", "max_input_bytes", b"max_input_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -289,6 +311,7 @@ class Welcome(_message.Message):
     MAX_IN_FLIGHT_FIELD_NUMBER: _builtins.int
     MAX_ANSWER_BYTES_FIELD_NUMBER: _builtins.int
     IGNORED_APPLICATION_SETS_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
     hub_instance: _builtins.str
     """Required. Identifies this process of the hub, for logs."""
     max_in_flight: _builtins.int
@@ -299,6 +322,13 @@ class Welcome(_message.Message):
     def ignored_application_sets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Optional. As in RegisterResponse."""
 
+    @_builtins.property
+    def heartbeat(self) -> _duration_pb2.Duration:
+        """Optional. Either side sends a Heartbeat when it has sent nothing else for this long, and takes the stream for lost
+        when it has heard nothing, not even a Heartbeat, for five times as long. Only if Hello has `heartbeats`; absent,
+        there are none.
+        """
+
     def __init__(
         self,
         *,
@@ -306,10 +336,11 @@ class Welcome(_message.Message):
         max_in_flight: _builtins.int = ...,
         max_answer_bytes: _builtins.int = ...,
         ignored_application_sets: _abc.Iterable[_builtins.str] | None = ...,
+        heartbeat: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hub_instance", b"hub_instance", "ignored_application_sets", b"ignored_application_sets", "max_answer_bytes", b"max_answer_bytes", "max_in_flight", b"max_in_flight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hub_instance", b"hub_instance", "ignored_application_sets", b"ignored_application_sets", "max_answer_bytes", b"max_answer_bytes", "max_in_flight", b"max_in_flight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -389,7 +420,7 @@ class Failure(_message.Message):
     """Required. A google.rpc.Code other than OK, with the meaning that BackendService.GetParams gives to it."""
     message: _builtins.str
     """Optional. One line for whoever wrote the ApplicationSet, without secrets. The hub passes it on only with
-    INVALID_ARGUMENT and UNAVAILABLE, and logs it otherwise.
+    INVALID_ARGUMENT, UNAVAILABLE and RESOURCE_EXHAUSTED, and logs it otherwise.
     """
     def __init__(
         self,
@@ -522,3 +553,29 @@ class Drain(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Drain: _TypeAlias = Drain  # noqa: Y015
+
+@_typing.final
+class Heartbeat(_message.Message):
+    """Heartbeat says that its sender is alive although it has nothing else to say."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SILENT_FOR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def silent_for(self) -> _duration_pb2.Duration:
+        """Optional. The sender may be silent for this long, at most 60 s: a large message follows that takes time on a slow
+        connection. Without it such a message has to arrive in the time after which a silent stream is taken for lost.
+        """
+
+    def __init__(
+        self,
+        *,
+        silent_for: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["silent_for", b"silent_for"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["silent_for", b"silent_for"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
