@@ -380,6 +380,37 @@ class Limits(_Entry, frozen=True, kw_only=True):
     max_instances: Annotated[Count, Meta(description="Instances of one backend.")] = 1000
 
 
+class Dial(_Entry, frozen=True, kw_only=True):
+    """Backends that the hub connects to: how their names are followed, and when one of their instances is given up."""
+
+    resolve_every: Annotated[
+        Duration,
+        Meta(
+            description="How often the host name in an address is looked up while all its addresses work; at least 1s. "
+            "After one of them fails it is looked up at once, but at most once a second."
+        ),
+    ] = "30s"
+    max_addresses: Annotated[
+        Count, Meta(description="Addresses behind one name that the hub connects to; more are ignored and logged.")
+    ] = 100
+    check_after: Annotated[
+        Duration,
+        Meta(
+            description="If an instance has a question and has answered nothing for this long, the hub sends a health "
+            "check over the same connection, and then over a new one; each may take 2 s. If both fail and the new "
+            "connection fails as well, the instance gets no questions until it answers a health check."
+        ),
+    ] = "5s"
+    give_up_after: Annotated[
+        Duration,
+        Meta(
+            description="The same for an instance that still accepts connections, but answers neither questions nor "
+            "health checks for this long: either it is frozen behind a proxy, or one slow question blocks everything "
+            "else in it. Set it higher than the slowest answer of a backend that answers one question at a time."
+        ),
+    ] = "15s"
+
+
 class Drain(_Entry, frozen=True, kw_only=True):
     """How the hub stops on SIGTERM."""
 
@@ -462,5 +493,6 @@ class File(_Entry, frozen=True, kw_only=True):
     cache: Annotated[Cache, Meta(description="For routes that do not set it.")] = Cache()
     admin: Annotated[Admin, Meta(description="The admin port.")] = Admin()
     limits: Annotated[Limits, Meta(description="Resource limits. Changes need a restart.")] = Limits()
+    dial: Annotated[Dial, Meta(description="Backends that the hub connects to. Changes need a restart.")] = Dial()
     drain: Annotated[Drain, Meta(description="How the hub stops.")] = Drain()
     log: Annotated[Log, Meta(description="Logs. Changes need a restart.")] = Log()

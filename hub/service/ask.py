@@ -20,7 +20,7 @@ from hub.core.errors import (
 )
 from hub.core.events import AnswerNoticed, AskRetried, BackendAsked, BackendFailure
 from hub.service import ports
-from hub.service.pool import Pool, Turn
+from hub.service.pool import Pool, Turn, unresponsive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -187,16 +187,14 @@ class Asker:
         avoid: Instance[ports.Link] | None = None
         for attempt in range(1, _ATTEMPTS + 1):
             instance = self._pool.take_now(turn, avoid) or await self._pool.take(turn, avoid)
-            tried.append(instance.info.instance)
+            tried.append(instance.name)
             try:
                 return await instance.link.ask(ask, deadline)
             except (ports.InstanceLost, ports.NotReady) as error:
                 if attempt == _ATTEMPTS or not self._may_help(error, turn, instance):
                     raise _translated(error, backend) from error
                 avoid = instance
-                self._events.emit(
-                    AskRetried(backend=backend, instance=instance.info.instance, cause=type(error).__name__)
-                )
+                self._events.emit(AskRetried(backend=backend, instance=instance.name, cause=type(error).__name__))
             except ports.TimedOut as error:
                 # The same as if the hub had noticed it first, in the same words.
                 raise TimeoutError from error
@@ -209,6 +207,9 @@ class Asker:
 
     def _may_help(self, error: ports.AskError, turn: Turn, instance: Instance[ports.Link]) -> bool:
         """Whether to ask once more: behind an address there may be others, an attached instance is only one."""
+        if isinstance(error, ports.Unresponsive):
+            # That instance is not ready any more. If it is the only one, waiting would only delay the refusal.
+            return self._pool.has_ready(turn)
         return (
             isinstance(error, ports.InstanceLost) or instance.kind != "attached" or self._pool.has_other(turn, instance)
         )
@@ -263,6 +264,8 @@ class Asker:
 
 def _translated(error: ports.AskError, backend: str) -> HubError:
     match error:
+        case ports.Unresponsive():
+            return unresponsive(backend)
         case ports.InstanceLost():
             return BackendAbsent(f'the connection to backend "{backend}" broke while it was asked, twice')
         case ports.NotReady():
