@@ -84,6 +84,8 @@ class FollowedName:
 
     async def run(self) -> None:
         """Look, tell and pause, until cancelled."""
+        if (found := self._lookups.recent()) is not None:
+            self._observer.found(found)
         while True:
             self._hurried.clear()
             resolved = await self._look()
@@ -138,6 +140,11 @@ class _Lookups:
         self._clock = clock
         self._not_before_s = clock()
         self._under_way: asyncio.Task[tuple[str, ...] | Unresolved] | None = None
+        self._last: tuple[str, ...] | None = None
+
+    def recent(self) -> tuple[str, ...] | None:
+        """What the last lookup brought, if that was less than a second ago."""
+        return self._last if self._clock() < self._not_before_s else None
 
     async def result(self) -> tuple[str, ...] | Unresolved:
         """What the next lookup brings."""
@@ -150,9 +157,12 @@ class _Lookups:
         try:
             await asyncio.sleep(self._not_before_s - self._clock())
             self._not_before_s = self._clock() + _APART_S
-            return await self._resolver.resolve(self.name)
+            self._last = None
+            self._last = await self._resolver.resolve(self.name)
         except Unresolved as error:
             return error
+        else:
+            return self._last
         finally:
             self._under_way = None
 
