@@ -13,13 +13,14 @@ import grpc
 import grpc.aio
 import pytest
 from appset_hub.v1 import backend_pb2, backend_pb2_grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 
 from hub.core.deadline import Deadline
 from hub.core.directory import BackendInfo
 from hub.rpc.dial import ChannelDialler, DialSecurity
 from hub.rpc.link import DialledLink, Patience
 from hub.service.ports import Ask, InstanceLost, RawAnswer, TimedOut, Unresponsive
+from tests.support.health import Health
 from tests.support.proxies import swallowing_proxy
 from tests.support.rpc import RawBackend
 
@@ -58,27 +59,6 @@ class Observer:
         """Wait until these were the last states."""
         async with self._changed:
             await self._changed.wait_for(lambda: tuple(self.states[-len(states) :]) == states)
-
-
-class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # It comes without types.
-    """A health service that counts its calls, and answers as it is told."""
-
-    def __init__(self, answers: str = "serving") -> None:
-        self.answers = answers
-        self.calls = 0
-        self.metadata: dict[str, Any] = {}
-
-    async def Check(self, _request: Any, context: Any) -> health_pb2.HealthCheckResponse:  # noqa: N802 - the stubs' name.
-        self.calls += 1
-        self.metadata = dict(context.invocation_metadata())
-        if self.answers == "nothing":
-            await asyncio.Event().wait()
-        if self.answers == "unavailable":
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "upstream request timeout")
-        serving = self.answers == "serving"
-        return health_pb2.HealthCheckResponse(
-            status=health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        )
 
 
 @asynccontextmanager

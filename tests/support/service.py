@@ -35,7 +35,7 @@ from tests.support.fakes import FakeDialler, FakeEvents, FakeLink, FakeSchemas, 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hub.service.ports import Link, Names, RawAnswer
+    from hub.service.ports import Dialler, Link, Names, RawAnswer
 
 ARGOCD = Client(name="argocd")
 NOBODY = Caller(lambda: None)
@@ -76,6 +76,7 @@ class Service:
         others: Callable[[str], Grant] | None = None,
         initialised: bool = True,
         names: Names | None = None,
+        dialler: Dialler | None = None,
         **limits: Any,
     ) -> None:
         self.now = asyncio.get_running_loop().time
@@ -131,7 +132,7 @@ class Service:
             pool=self.pool,
             routing=self.routing,
             store=self.store,
-            dialler=self.dialler,
+            dialler=dialler or self.dialler,
             names=names or NoNames(),
             schemas=schemas,
             events=self.events,
