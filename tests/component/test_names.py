@@ -77,6 +77,18 @@ async def test_an_address_that_fails_makes_the_name_be_looked_up_within_a_second
 
 
 @on_virtual_time
+async def test_an_address_that_fails_again_and_again_brings_one_lookup_a_second() -> None:
+    resolver, observer = FakeResolver({NAME: (ONE,)}), Observer()
+    async with following(resolver) as names:
+        followed = names.follow(NAME, observer)
+        assert followed is not None
+        for _ in range(100):
+            await after(0.1)
+            followed.hurry()
+    assert 10 <= len(resolver.asked) <= 11
+
+
+@on_virtual_time
 async def test_a_backend_that_is_away_for_long_is_looked_up_less_often() -> None:
     resolver, observer = FakeResolver({NAME: (ONE,)}), Observer()
     observer.standing = "none"
