@@ -190,7 +190,8 @@ class Backend(_Entry, frozen=True, kw_only=True):
     address: Annotated[
         str,
         Meta(
-            description="Where the hub connects to it: `host:port`, or a gRPC target such as `dns:///name:port`.",
+            description="Where the hub connects to it: `host:port`, or a gRPC target such as `dns:///name:port`. It "
+            "connects to every address that the host name resolves to; see `dial`.",
             extra={"expected": 'an address such as "images:50051"'},
         ),
     ] = ""
@@ -386,8 +387,8 @@ class Dial(_Entry, frozen=True, kw_only=True):
     resolve_every: Annotated[
         Duration,
         Meta(
-            description="How often the host name in an address is looked up while all its addresses work; at least 1s. "
-            "After one of them fails it is looked up at once, but at most once a second."
+            description="How often a host name is looked up while all its addresses work; at least 1s. When one of "
+            "them fails, it is looked up at once, but at most once a second."
         ),
     ] = "30s"
     max_addresses: Annotated[
@@ -396,17 +397,18 @@ class Dial(_Entry, frozen=True, kw_only=True):
     check_after: Annotated[
         Duration,
         Meta(
-            description="If an instance has a question and has answered nothing for this long, the hub sends a health "
-            "check over the same connection, and then over a new one; each may take 2 s. If both fail and the new "
-            "connection fails as well, the instance gets no questions until it answers a health check."
+            description="When an instance has been asked something and nothing has come from it for this long, the hub "
+            "sends it a health check, over the same connection and then over a new one (2 s each). Any reply will do. "
+            "If there is none and no new connection either, its questions move to another instance or get a 503, and "
+            "it gets no more until it answers a health check."
         ),
     ] = "5s"
     give_up_after: Annotated[
         Duration,
         Meta(
-            description="The same for an instance that still accepts connections, but answers neither questions nor "
-            "health checks for this long: either it is frozen behind a proxy, or one slow question blocks everything "
-            "else in it. Set it higher than the slowest answer of a backend that answers one question at a time."
+            description="The same happens to an instance that accepts new connections but answers neither questions "
+            "nor health checks for this long: it is frozen behind a proxy, or busy with one slow question. If a "
+            "backend answers only one question at a time, this must be longer than its slowest answer."
         ),
     ] = "15s"
 

@@ -290,7 +290,8 @@ class Resolver:
         check_s = self._positive(("dial", "check_after"), written.check_after)
         give_up_s = self._positive(("dial", "give_up_after"), written.give_up_after)
         if give_up_s < check_s:
-            self._wrong(("dial", "give_up_after"), "must not be less than dial.check_after")
+            shorter = f"must not be shorter than dial.check_after ({written.check_after})"
+            self._wrong(("dial", "give_up_after"), shorter)
         return core.DialSettings(
             resolve_every_s=every_s,
             max_addresses=written.max_addresses,
