@@ -102,6 +102,8 @@ def _show_backends(hub: Operator, *, as_json: bool) -> None:
             say(_ignored_text(backend), err=True)
         if backend.awaited:
             say(_awaited_text(backend), err=True)
+        for problem in _problems(backend):
+            say(f'warning: backend "{backend.name}": {problem}', err=True)
 
 
 def _ignored_text(backend: BackendView) -> str:
@@ -120,6 +122,17 @@ def _awaited_text(backend: BackendView) -> str:
         "never answered get a 503; start it, or set expected: false in hub.yaml, or run: "
         f"appset-hub backends forget {backend.name}"
     )
+
+
+def _problems(backend: BackendView) -> list[str]:
+    """What is wrong with its instances; several behind one name may have the same trouble."""
+    problems = [one.problem for one in backend.instances if one.problem]
+    problems += [
+        f"{one.instance} answers neither questions nor health checks; see its log, and restart it if it hangs"
+        for one in backend.instances
+        if one.state == "unresponsive"
+    ]
+    return list(dict.fromkeys(problems))
 
 
 def _instance_cells(backend: BackendView, one: InstanceView | None) -> tuple[str, ...]:

@@ -190,7 +190,8 @@ class Backend(_Entry, frozen=True, kw_only=True):
     address: Annotated[
         str,
         Meta(
-            description="Where the hub connects to it: `host:port`, or a gRPC target such as `dns:///name:port`.",
+            description="Where the hub connects to it: `host:port`, or a gRPC target such as `dns:///name:port`. It "
+            "connects to every address that the host name resolves to; see `dial`.",
             extra={"expected": 'an address such as "images:50051"'},
         ),
     ] = ""
@@ -389,6 +390,38 @@ class Limits(_Entry, frozen=True, kw_only=True):
     max_instances: Annotated[Count, Meta(description="Instances of one backend.")] = 1000
 
 
+class Dial(_Entry, frozen=True, kw_only=True):
+    """Backends that the hub connects to: how their names are followed, and when one of their instances is given up."""
+
+    resolve_every: Annotated[
+        Duration,
+        Meta(
+            description="How often a host name is looked up while all its addresses work; at least 1s. When one of "
+            "them fails, it is looked up at once, but at most once a second."
+        ),
+    ] = "30s"
+    max_addresses: Annotated[
+        Count, Meta(description="Addresses behind one name that the hub connects to; more are ignored and logged.")
+    ] = 100
+    check_after: Annotated[
+        Duration,
+        Meta(
+            description="When an instance has been asked something and nothing has come from it for this long, the hub "
+            "sends it a health check, over the same connection and then over a new one (2 s each). Any reply will do. "
+            "If there is none and no new connection either, its questions move to another instance or get a 503, and "
+            "it gets no more until it answers a health check."
+        ),
+    ] = "5s"
+    give_up_after: Annotated[
+        Duration,
+        Meta(
+            description="The same happens to an instance that accepts new connections but answers neither questions "
+            "nor health checks for this long: it is frozen behind a proxy, or busy with one slow question. If a "
+            "backend answers only one question at a time, this must be longer than its slowest answer."
+        ),
+    ] = "15s"
+
+
 class Drain(_Entry, frozen=True, kw_only=True):
     """How the hub stops on SIGTERM."""
 
@@ -471,5 +504,6 @@ class File(_Entry, frozen=True, kw_only=True):
     cache: Annotated[Cache, Meta(description="For routes that do not set it.")] = Cache()
     admin: Annotated[Admin, Meta(description="The admin port.")] = Admin()
     limits: Annotated[Limits, Meta(description="Resource limits. Changes need a restart.")] = Limits()
+    dial: Annotated[Dial, Meta(description="Backends that the hub connects to. Changes need a restart.")] = Dial()
     drain: Annotated[Drain, Meta(description="How the hub stops.")] = Drain()
     log: Annotated[Log, Meta(description="Logs. Changes need a restart.")] = Log()

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from hub.config.places import At, Findings
     from hub.config.read import Written
 
+_LEAST_RESOLVE_S = 1.0  # A name is looked up once a second at most.
+
 _MAX_SUGGESTIONS = 20  # Each compares with every name; a file with more such mistakes has another problem.
 
 
@@ -59,6 +61,7 @@ class Resolver:
             claimed=self._claimed(),
             admin_tokens=self._credentials.tokens(("admin",), "the admin port", "", written.admin.tokens),
             limits=self._limits(),
+            dial=self._dial(),
             drain=core.Drain(
                 delay_s=self._seconds(("drain", "delay"), written.drain.delay),
                 timeout_s=self._seconds(("drain", "timeout"), written.drain.timeout),
@@ -278,6 +281,23 @@ class Resolver:
         if guard.release != "manual":
             self._positive((*at, "release", "after"), guard.release.after)
         return _guard(guard)
+
+    def _dial(self) -> core.DialSettings:
+        written = self._written.dial
+        every_s = self._seconds(("dial", "resolve_every"), written.resolve_every)
+        if every_s < _LEAST_RESOLVE_S:
+            self._wrong(("dial", "resolve_every"), f"must be at least {_LEAST_RESOLVE_S:g}s")
+        check_s = self._positive(("dial", "check_after"), written.check_after)
+        give_up_s = self._positive(("dial", "give_up_after"), written.give_up_after)
+        if give_up_s < check_s:
+            shorter = f"must not be shorter than dial.check_after ({written.check_after})"
+            self._wrong(("dial", "give_up_after"), shorter)
+        return core.DialSettings(
+            resolve_every_s=every_s,
+            max_addresses=written.max_addresses,
+            check_after_s=check_s,
+            give_up_after_s=give_up_s,
+        )
 
     def _limits(self) -> core.HubLimits:
         limits = self._written.limits

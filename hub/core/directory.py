@@ -1,6 +1,6 @@
-"""Who is here, and until when.
+"""Who is here.
 
-A plain state machine: time comes in as ``now_s``, nothing goes out. Names last, instances do not: an instance that goes
+A plain state machine: nothing goes out. Names last, instances do not: an instance that goes
 away takes nothing out of any route, because only an operator removes a member.
 """
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 LinkT = TypeVar("LinkT")
 
 Kind = Literal["attached", "registered", "configured"]
-State = Literal["ready", "absent", "leaving"]
+State = Literal["ready", "absent", "unresponsive", "leaving"]
 
-STATES: tuple[State, ...] = ("ready", "absent", "leaving")
+STATES: tuple[State, ...] = ("ready", "absent", "unresponsive", "leaving")
 
 MAX_PATTERNS = 1000  # In the lasting claim of one backend.
 
@@ -55,9 +55,25 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Instance(Generic[LinkT]):
-    """One process of a backend, or one configured address of it; ``link`` is how it is asked."""
+    """One process of a backend, or one address of it; ``link`` is how it is asked.
 
-    __slots__ = ("_claims", "address", "expires_s", "in_flight", "info", "kind", "link", "max_in_flight", "state")
+    ``address`` is as it was configured or registered. If it is a name, ``endpoint`` is one of the addresses behind it.
+    ``problem`` is what an operator should know of it, in a few words.
+    """
+
+    __slots__ = (
+        "_claims",
+        "address",
+        "endpoint",
+        "in_flight",
+        "info",
+        "kind",
+        "link",
+        "max_in_flight",
+        "name",
+        "problem",
+        "state",
+    )
 
     def __init__(  # noqa: PLR0913 - the fields of a record, each of them named at the call
         self,
@@ -68,15 +84,17 @@ class Instance(Generic[LinkT]):
         max_in_flight: int,
         state: State = "ready",
         address: str = "",
-        expires_s: float | None = None,
+        endpoint: str = "",
     ) -> None:
         self.info = info
+        self.name = f"{info.instance} ({endpoint})" if endpoint else info.instance
         self.kind = kind
         self.link = link
         self.max_in_flight = max_in_flight
         self.state: State = state
         self.address = address
-        self.expires_s = expires_s
+        self.endpoint = endpoint
+        self.problem = ""
         self.in_flight = 0
         self._claims = tuple(matcher(pattern) for pattern in info.application_sets)
 
@@ -115,7 +133,7 @@ class Directory(Generic[LinkT]):
         self._others = others
         self._registered: dict[str, tuple[str, ...]] = dict(claims)
         self._seen = {*seen, *claims}
-        self._instances: dict[str, dict[tuple[str, str], Instance[LinkT]]] = {}
+        self._instances: dict[str, dict[tuple[str, str, str], Instance[LinkT]]] = {}
         self._schemas: dict[str, bytes] = {}
         self._ignored: dict[str, tuple[str, ...]] = {}
         self.set_grants(grants)
@@ -204,12 +222,8 @@ class Directory(Generic[LinkT]):
         return self._schemas.get(backend, b"")
 
     def find(self, backend: str, instance: str) -> Instance[LinkT] | None:
-        """The instance that came under this id, or ``None``."""
-        return self._instances.get(backend, {}).get(("came", instance))
-
-    def find_configured(self, backend: str, address: str) -> Instance[LinkT] | None:
-        """The instance that stands for a configured address, or ``None``."""
-        return self._instances.get(backend, {}).get(("configured", address))
+        """The instance that came under this id, or ``None``; never one of the addresses behind a registered name."""
+        return self._instances.get(backend, {}).get(("came", instance, ""))
 
     def join(self, instance: Instance[LinkT]) -> Instance[LinkT] | None:
         """Add an instance; returns the one of the same id that it replaces."""
@@ -227,15 +241,6 @@ class Directory(Generic[LinkT]):
             return False
         del siblings[_key(instance)]
         return True
-
-    def expired(self, now_s: float) -> list[Instance[LinkT]]:
-        """The instances whose lease is over."""
-        return [
-            one
-            for siblings in self._instances.values()
-            for one in siblings.values()
-            if one.expires_s is not None and one.expires_s <= now_s
-        ]
 
     def pick(self, backend: str, claimed_name: str | None, avoid: Instance[LinkT] | None) -> Instance[LinkT] | None:
         """The instance with the least in flight among those that can be asked now.
@@ -260,6 +265,10 @@ class Directory(Generic[LinkT]):
             for one in self._instances.get(backend, {}).values()
         )
 
+    def unresponsive(self, backend: str) -> bool:
+        """Whether the backend has an instance that answers nothing, although something listens at its address."""
+        return any(one.state == "unresponsive" for one in self._instances.get(backend, {}).values())
+
     def _serves(self, one: Instance[LinkT], name: str) -> bool:
         return one.kind == "configured" or one.claims(name)
 
@@ -274,8 +283,8 @@ class Directory(Generic[LinkT]):
         return (one for siblings in self._instances.values() for one in siblings.values())
 
 
-def _key(instance: Instance[Any]) -> tuple[str, str]:
+def _key(instance: Instance[Any]) -> tuple[str, str, str]:
     """Where an instance is kept: no process takes the place of a configured address by calling itself so."""
     if instance.kind == "configured":
-        return "configured", instance.address
-    return "came", instance.info.instance
+        return "configured", instance.address, instance.endpoint
+    return "came", instance.info.instance, instance.endpoint

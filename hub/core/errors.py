@@ -23,6 +23,7 @@
     ├── ClientLimit         429
     ├── Unavailable         503
     │   ├── BackendAbsent
+    │   ├── BackendUnresponsive
     │   ├── BackendNeverSeen
     │   ├── BackendBusy
     │   ├── BackendNotReady
@@ -184,6 +185,12 @@ class BackendAbsent(Unavailable):
     """A member of the route has no instance that can be asked."""
 
     reason = "backend_absent"
+
+
+class BackendUnresponsive(Unavailable):
+    """A dialled member has instances, but they answer neither questions nor health checks."""
+
+    reason = "backend_unresponsive"
 
 
 class BackendNeverSeen(Unavailable):

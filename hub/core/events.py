@@ -143,6 +143,47 @@ class InstanceLeft(Event, frozen=True, kw_only=True):
     cause: str
 
 
+class InstanceUnresponsive(Event, frozen=True, kw_only=True):
+    """A dialled instance is not asked until it answers again: it has answered nothing, not even a health check."""
+
+    backend: str
+    instance: str
+    kind: Kind
+
+
+class AddressesChanged(Event, frozen=True, kw_only=True):
+    """The name of a dialled backend resolves to other addresses than before.
+
+    ``ignored`` is how many of them are not used, because there are more than the configuration allows.
+    """
+
+    backend: str
+    name: str
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    ignored: int = 0
+
+
+class NameUnresolved(Event, frozen=True, kw_only=True):
+    """A lookup of the name of a dialled backend failed; the ``kept`` addresses that are known stay in use.
+
+    ``news``: the one before did not fail, or not for this reason.
+    """
+
+    backend: str
+    name: str
+    reason: str
+    kept: int
+    news: bool
+
+
+class NameResolved(Event, frozen=True, kw_only=True):
+    """The name of a dialled backend resolves again."""
+
+    backend: str
+    name: str
+
+
 class StreamOpened(Event, frozen=True, kw_only=True):
     """A detail of an instance that attached: from where, and what it says of itself."""
 
@@ -269,7 +310,9 @@ class ConfigurationDoubtful(Event, frozen=True, kw_only=True):
     problem: str
 
 
-TaskName = Literal["lease_expiry", "retention", "reload", "file_watch", "dial_watch", "store", "store_watch"]
+TaskName = Literal[
+    "lease_expiry", "retention", "reload", "file_watch", "dial_watch", "name_watch", "store", "store_watch"
+]
 """The tasks that run as long as the hub."""
 
 

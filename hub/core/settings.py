@@ -114,6 +114,16 @@ class HubLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DialSettings:
+    """How the hub follows the names of dialled backends, and how long one of their instances may be silent."""
+
+    resolve_every_s: float = 30.0
+    max_addresses: int = 100
+    check_after_s: float = 5.0
+    give_up_after_s: float = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Drain:
     """How the hub stops: so long it goes on answering, and so long it waits for what is in flight then."""
 
@@ -136,6 +146,7 @@ class Settings:
     """What all routes of claims are like."""
     admin_tokens: tuple[str, ...] = field(repr=False)
     limits: HubLimits
+    dial: DialSettings
     drain: Drain
     log_format: str
     log_level: str

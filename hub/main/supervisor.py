@@ -12,6 +12,7 @@ retention      the store grows                   started again
 reload         changes of files are not applied  started again
 file_watch     files are looked at each second   started again
 dial_watch     one address keeps its last state  started again
+name_watch     the addresses of a name stay      started again
 store          changed answers are refused       the process ends, because its thread is gone
 store_watch    a lost store is noticed later     started again
 =============  ================================  ==============================================

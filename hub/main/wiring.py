@@ -36,7 +36,9 @@ from hub.main.storing import ID_BYTES
 from hub.main.supervisor import Supervisor
 from hub.rpc.credentials import BackendAccess, Credentials
 from hub.rpc.dial import ChannelDialler, ChannelTls, DialSecurity
+from hub.rpc.link import Patience
 from hub.rpc.register import Registry
+from hub.rpc.resolver import SystemResolver
 from hub.rpc.server import CannotListen, RpcServer, ServerTls
 from hub.schema import JsonSchemas
 from hub.service.ask import Asker
@@ -48,6 +50,7 @@ from hub.service.inputs import Inputs
 from hub.service.keeping import StoreKeeper
 from hub.service.lastgood import LastGoodAnswers
 from hub.service.membership import Membership, MembershipLimits, stored_claims, stored_sightings
+from hub.service.names import FollowedNames
 from hub.service.overview import Overview
 from hub.service.pool import Pool
 from hub.service.remembered import RememberedAnswers
@@ -176,6 +179,15 @@ class Hub:
                 max_answer_bytes=limits.answer.max_bytes,
                 security=_dial_security(settings),
                 keep=partial(self.supervisor.keep, "dial_watch"),
+                patience=Patience(check_after_s=settings.dial.check_after_s, give_up_s=settings.dial.give_up_after_s),
+            )
+        )
+        names = await stack.enter_async_context(
+            FollowedNames(
+                SystemResolver(),
+                clock,
+                every_s=settings.dial.resolve_every_s,
+                keep=partial(self.supervisor.keep, "name_watch"),
             )
         )
         self.membership = Membership(
@@ -184,6 +196,7 @@ class Hub:
             routing=self._routing,
             store=store,
             dialler=self._dialler,
+            names=names,
             schemas=schemas,
             events=self.telemetry,
             clock=clock,
@@ -193,6 +206,7 @@ class Hub:
                 default_in_flight=limits.default_backend_in_flight,
                 max_in_flight=limits.max_backend_in_flight,
                 max_instances=limits.max_instances,
+                max_addresses=settings.dial.max_addresses,
             ),
         )
         self._overview = Overview(directory, self._routing, completeness)

@@ -1,4 +1,4 @@
-"""Instances that the hub calls: one channel each, and word of whether it can be reached."""
+"""Connections to the instances that the hub calls: with which security, and from when to when."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING, Protocol, Self
 import grpc
 import grpc.aio
 import msgspec
-from appset_hub.v1 import backend_pb2_grpc
 
-from hub.rpc import codec
+from hub.core.names import host_name
+from hub.rpc.connection import Connection
+from hub.rpc.link import DialledLink, Patience
 from hub.rpc.options import message_sizes, seldom_pings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from types import TracebackType
 
-    from hub.core.deadline import Deadline
     from hub.core.directory import BackendInfo
-    from hub.service.ports import Ask, Clock, RawAnswer, Reachability
+    from hub.service.ports import Clock, Reachability
 
 _RECONNECT_FIRST_MS = 100
 _RECONNECT_MOST_MS = 800  # gRPC adds up to a fifth: a backend that is back is found within a second.
+_CONNECT_WITHIN_MS = 1000  # For one attempt, TLS included; gRPC calls it the least backoff.
 
-# All addresses behind a name share the load; a name that resolves to one is not changed by this.
+# All addresses in one target, such as "ipv4:10.0.0.1:50051,10.0.0.2:50051", share the load.
 _SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 
 
@@ -51,7 +52,7 @@ _PLAIN = DialSecurity()
 class Keep(Protocol):
     """Runs something that must not end by itself, and again when it fails."""
 
-    async def __call__(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
+    def __call__(self, work: Callable[[], Coroutine[None, None, None]]) -> Coroutine[None, None, None]:
         """Run it until it returns or is cancelled."""
         ...
 
@@ -64,17 +65,26 @@ class ChannelDialler:
     """Opens channels, and closes them all when its context ends."""
 
     def __init__(
-        self, clock: Clock, *, max_answer_bytes: int, security: dict[str, DialSecurity], keep: Keep = _once
+        self,
+        clock: Clock,
+        *,
+        max_answer_bytes: int,
+        security: dict[str, DialSecurity],
+        keep: Keep = _once,
+        patience: Patience | None = None,
     ) -> None:
         self._clock = clock
         self._keep = keep
+        self._patience = patience or Patience()
         self._options = [
             *seldom_pings(),
             *message_sizes(max_answer_bytes),
             ("grpc.initial_reconnect_backoff_ms", _RECONNECT_FIRST_MS),
-            ("grpc.min_reconnect_backoff_ms", _RECONNECT_FIRST_MS),
+            ("grpc.min_reconnect_backoff_ms", _CONNECT_WITHIN_MS),
             ("grpc.max_reconnect_backoff_ms", _RECONNECT_MOST_MS),
             ("grpc.service_config", _SERVICE_CONFIG),
+            # Each channel has connections of its own, or a fresh one would use that which is to be checked.
+            ("grpc.use_local_subchannel_pool", 1),
         ]
         self._security = security
         self._tasks: set[asyncio.Task[None]] = set()
@@ -89,15 +99,29 @@ class ChannelDialler:
         """How a backend is called now."""
         return self._security.get(backend, _PLAIN)
 
-    def dial(self, info: BackendInfo, address: str, observer: Reachability) -> DialledLink:
+    def dial(self, info: BackendInfo, address: str, observer: Reachability, endpoint: str = "") -> DialledLink:
         """Start to connect to an instance."""
-        link = DialledLink(self, info.name, self._channel(address, self.security(info.name).tls), self._clock)
+        tls = self.security(info.name).tls
+        link = DialledLink(
+            self,
+            info.name,
+            connect=lambda: Connection(self._channel(address, endpoint, tls)),
+            observer=observer,
+            clock=self._clock,
+            patience=self._patience,
+        )
         self._links.add(link)
-        self.start(self._keep(lambda: link.watch(observer)))
         return link
 
-    def start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    def start(self, work: Callable[[], Coroutine[None, None, None]]) -> asyncio.Task[None]:
         """Run something until it ends, or until this context does."""
+        return self._run(self._keep(work))
+
+    def finish(self, link: DialledLink) -> None:
+        """Close a link when what it carries has ended, or this context does."""
+        self._run(link.close_when_idle())
+
+    def _run(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -107,14 +131,20 @@ class ChannelDialler:
         """The link is gone."""
         self._links.discard(link)
 
-    def _channel(self, address: str, tls: ChannelTls | None) -> grpc.aio.Channel:
-        if tls is None:
-            return grpc.aio.insecure_channel(address, options=self._options)
+    def _channel(self, address: str, endpoint: str, tls: ChannelTls | None) -> grpc.aio.Channel:
         options = list(self._options)
-        if tls.server_name:
+        if tls is not None and tls.server_name:
             options.append(("grpc.ssl_target_name_override", tls.server_name))
+        elif endpoint:
+            # What the certificate has to be for, and what a proxy routes by.
+            options.append(("grpc.default_authority", str(host_name(address))))
+        if endpoint:
+            # Whoever resolves the name itself needs no proxy that would do so.
+            options.append(("grpc.enable_http_proxy", 0))
+        if tls is None:
+            return grpc.aio.insecure_channel(endpoint or address, options=options)
         credentials = grpc.ssl_channel_credentials(tls.ca, tls.key, tls.certificate)
-        return grpc.aio.secure_channel(address, credentials, options=options)
+        return grpc.aio.secure_channel(endpoint or address, credentials, options=options)
 
     async def __aenter__(self) -> Self:
         return self
@@ -127,79 +157,3 @@ class ChannelDialler:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for link in list(self._links):
             await link.end()
-
-
-class DialledLink:
-    """One channel, as the link over which its instance is asked."""
-
-    def __init__(self, dialler: ChannelDialler, backend: str, channel: grpc.aio.Channel, clock: Clock) -> None:
-        self._dialler = dialler
-        self._backend = backend
-        self._channel = channel
-        self._clock = clock
-        self._get_params = backend_pb2_grpc.BackendServiceStub(channel).GetParams
-        self._observer: Reachability | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._in_flight = 0
-        self._closing = False
-
-    async def ask(self, ask: Ask, deadline: Deadline) -> RawAnswer:
-        """Call the instance; cancelling this call cancels the RPC.
-
-        Raises:
-            AskError: there is no answer.
-        """
-        self._in_flight += 1
-        self._idle.clear()
-        try:
-            response = await self._get_params(
-                codec.request(ask), timeout=deadline.left_s(self._clock()), metadata=self._metadata(ask)
-            )
-        except grpc.aio.AioRpcError as error:
-            raise self._translated(error) from error
-        finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._idle.set()
-        return codec.raw_answer(response)
-
-    def _metadata(self, ask: Ask) -> list[tuple[str, str]]:
-        token = self._dialler.security(self._backend).token
-        metadata = [("authorization", f"Bearer {token}")] if token else []
-        if ask.traceparent:
-            metadata.append(("traceparent", ask.traceparent))
-        return metadata
-
-    def _translated(self, error: grpc.aio.AioRpcError) -> Exception:
-        # While the channel is connected it was the backend that said UNAVAILABLE; else the connection broke.
-        connected = self._channel.get_state() is grpc.ChannelConnectivity.READY
-        lost = error.code() is grpc.StatusCode.UNAVAILABLE and not connected
-        if lost and self._observer is not None:
-            self._observer.reachable(yes=False)
-        return codec.failure(error.code(), error.details() or "", lost=lost)
-
-    async def watch(self, observer: Reachability) -> None:
-        """Keep the channel connected, and say when it is and when it is not, until cancelled."""
-        self._observer = observer
-        while not self._closing:
-            state = self._channel.get_state(try_to_connect=True)
-            observer.reachable(yes=state is grpc.ChannelConnectivity.READY)
-            await self._channel.wait_for_state_change(state)
-
-    def close(self) -> None:
-        """Close the channel when what is in flight has ended."""
-        if not self._closing:
-            self._closing = True
-            self._observer = None
-            self._dialler.start(self._close_when_idle())
-
-    async def _close_when_idle(self) -> None:
-        await self._idle.wait()
-        await self.end()
-
-    async def end(self) -> None:
-        """Close the channel now."""
-        self._closing = True
-        self._dialler.closed(self)
-        await self._channel.close()

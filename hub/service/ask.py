@@ -21,8 +21,8 @@ from hub.core.errors import (
 )
 from hub.core.events import AnswerNoticed, AskRetried, BackendAsked, BackendFailure
 from hub.service import ports
-from hub.service.losses import Losses
-from hub.service.pool import Pool, Turn
+from hub.service.breakages import Breakages
+from hub.service.pool import Pool, Turn, unresponsive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +82,7 @@ class Asker:
         self._clock = clock
         self._timekeeper = timekeeper
         self._limits = limits
-        self._losses = Losses()
+        self._breakages = Breakages()
 
     async def ask_all(self, inquiry: Inquiry) -> list[Answered]:
         """Ask all members side by side; answers come in the members' order.
@@ -187,32 +187,30 @@ class Asker:
             wait_for_absent_s=route.wait_for_absent_s,
             deadline=deadline,
         )
-        if self._losses.pauses(backend, question, self._clock()):
+        if self._breakages.pauses(backend, question, self._clock()):
             # As it was told before: the same fault has the same text.
             raise _translated(ports.InstanceLost(), backend)
         avoid: Instance[ports.Link] | None = None
         for attempt in range(1, _ATTEMPTS + 1):
             instance = self._pool.take_now(turn, avoid) or await self._pool.take(turn, avoid)
-            tried.append(instance.info.instance)
+            tried.append(instance.name)
             try:
                 raw = await instance.link.ask(ask, deadline)
             except (ports.InstanceLost, ports.NotReady) as error:
                 if not self._may_help(error, turn, instance, question) or attempt == _ATTEMPTS:
                     raise _translated(error, backend) from error
                 avoid = instance
-                self._events.emit(
-                    AskRetried(backend=backend, instance=instance.info.instance, cause=type(error).__name__)
-                )
+                self._events.emit(AskRetried(backend=backend, instance=instance.name, cause=type(error).__name__))
             except ports.TimedOut as error:
-                self._losses.survived(backend, question)
+                self._breakages.survived(backend, question)
                 # The same as if the hub had noticed it first, in the same words.
                 raise TimeoutError from error
             except ports.AskError as error:
-                self._losses.survived(backend, question)
+                self._breakages.survived(backend, question)
                 self._tell(error, backend, ask)
                 raise _translated(error, backend) from error
             else:
-                self._losses.survived(backend, question)
+                self._breakages.survived(backend, question)
                 return raw
             finally:
                 self._pool.give_back(instance)
@@ -224,11 +222,14 @@ class Asker:
         One that is lost or on its way out is replaced by its next process, for which the pool waits a little; unless it
         is this question that breaks one connection after another.
         """
+        if isinstance(error, ports.Unresponsive):
+            # That instance is not ready any more. If it is the only one, waiting would only delay the refusal.
+            return self._pool.has_ready(turn)
         if isinstance(error, ports.InstanceLost):
             now_s = self._clock()
-            self._losses.lost(turn.backend, question, now_s)
-            return not self._losses.pauses(turn.backend, question, now_s)
-        self._losses.survived(turn.backend, question)
+            self._breakages.lost(turn.backend, question, now_s)
+            return not self._breakages.pauses(turn.backend, question, now_s)
+        self._breakages.survived(turn.backend, question)
         return instance.kind != "attached" or instance.state == "leaving" or self._pool.has_other(turn, instance)
 
     def _tell(self, error: ports.AskError, backend: str, ask: ports.Ask) -> None:
@@ -281,6 +282,8 @@ class Asker:
 
 def _translated(error: ports.AskError, backend: str) -> HubError:
     match error:
+        case ports.Unresponsive():
+            return unresponsive(backend)
         case ports.InstanceLost():
             return BackendAbsent(f'the connection to backend "{backend}" broke while it was asked, twice')
         case ports.NotReady():

@@ -16,6 +16,7 @@ from hub.core.errors import (
     BackendAbsent,
     BackendBusy,
     BackendNotReady,
+    BackendUnresponsive,
     BadGateway,
     DeadlinePassed,
     HubError,
@@ -33,7 +34,15 @@ if TYPE_CHECKING:
     from hub.service.ports import Events, Store, WallClock
 
 # A member failed, is absent, or its answer is held. Anything else is the caller's fault or the hub's, and is said.
-_REPLACEABLE = (AnswerHeld, BadGateway, BackendAbsent, BackendBusy, BackendNotReady, DeadlinePassed)
+_REPLACEABLE = (
+    AnswerHeld,
+    BadGateway,
+    BackendAbsent,
+    BackendBusy,
+    BackendNotReady,
+    BackendUnresponsive,
+    DeadlinePassed,
+)
 
 _MAX_CACHED_BYTES = 64 * 1024 * 1024
 _REWRITE_AFTER = 0.1  # Of the maximum age: how old the time in the store may be, so that not each call writes.

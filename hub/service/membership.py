@@ -13,9 +13,17 @@ import msgspec
 
 from hub.core.directory import MAX_PATTERNS, BackendInfo, Directory, Grant, Instance
 from hub.core.errors import StoreDamaged, StoreFailed, StoreLost
-from hub.core.events import BackendForgotten, ClaimIgnored, InstanceJoined, InstanceLeft, StoreTrouble
+from hub.core.events import (
+    BackendForgotten,
+    ClaimIgnored,
+    InstanceJoined,
+    InstanceLeft,
+    InstanceUnresponsive,
+    StoreTrouble,
+)
 from hub.core.registration import Malformed, NotGranted, NotNow, TooMany, check_grant, check_info
 from hub.service import records
+from hub.service.dialled import Dialled
 from hub.service.ports import Change
 
 if TYPE_CHECKING:
@@ -24,8 +32,10 @@ if TYPE_CHECKING:
     from hub.core.directory import Kind
     from hub.service.audit import AuditLog
     from hub.service.pool import Pool
-    from hub.service.ports import Clock, Dialler, Events, Link, Schemas, Store
+    from hub.service.ports import Clock, Dialler, Events, Link, Names, Schemas, Store
     from hub.service.routing import Routing
+
+_REPLACED = "attached or registered again"
 
 CLAIMS = "claims"  # The store's kind for what backends claimed.
 
@@ -41,6 +51,7 @@ class MembershipLimits(msgspec.Struct, frozen=True, kw_only=True):
     default_in_flight: int = 256
     max_in_flight: int = 1024
     max_instances: int = 1000
+    max_addresses: int = 100
 
 
 async def stored_claims(store: Store, events: Events) -> dict[str, tuple[str, ...]]:
@@ -83,6 +94,7 @@ class Membership:
         routing: Routing,
         store: Store,
         dialler: Dialler,
+        names: Names,
         schemas: Schemas,
         events: Events,
         clock: Clock,
@@ -94,6 +106,8 @@ class Membership:
         self._routing = routing
         self._store = store
         self._dialler = dialler
+        self._names = names
+        self._dialled: dict[tuple[str, Kind, str], Dialled] = {}
         self._schemas = schemas
         self._events = events
         self._clock = clock
@@ -110,7 +124,8 @@ class Membership:
         """
         await self._admit(info)
         instance = Instance(info=info, kind="attached", link=link, max_in_flight=self._in_flight(info))
-        self._join(instance)
+        self._end(info.name, "registered", info.instance, _REPLACED)
+        self.join(instance)
         self._tell_joined(instance)
         self._tell_ignored(info.name, self.ignored(info), info.instance)
         return instance
@@ -124,7 +139,7 @@ class Membership:
         grant = check_grant(info, self._directory.grant(info.name))
         if not grant.allows_address(address):
             raise NotGranted(f'the hub\'s configuration allows backend "{info.name}" no such address')
-        known = self._directory.find(info.name, info.instance)
+        known = self._dialled.get((info.name, "registered", info.instance))
         expires_s = self._clock() + self._limits.lease_s
         if known is not None and known.info == info and known.address == address:
             known.expires_s = expires_s
@@ -141,17 +156,15 @@ class Membership:
 
     def deregister(self, backend: str, instance: str) -> None:
         """End a lease, if there is one."""
-        known = self._directory.find(backend, instance)
-        if known is not None and known.kind == "registered":
-            self.leave(known, "deregistered")
+        self._end(backend, "registered", instance, "deregistered")
 
     def holds_lease(self, backend: str, instance: str) -> bool:
         """Whether an instance has registered, and its lease has not ended."""
-        known = self._directory.find(backend, instance)
-        return known is not None and known.kind == "registered"
+        return (backend, "registered", instance) in self._dialled
 
     def expel(self, backend: str, instance: str, cause: str) -> None:
         """Remove an instance, if it is there."""
+        self._end(backend, "registered", instance, cause)
         known = self._directory.find(backend, instance)
         if known is not None:
             self.leave(known, cause)
@@ -176,20 +189,23 @@ class Membership:
             ignored = tuple(one for one in self._directory.ignored_claim(grant.backend) if one not in known)
             self._tell_ignored(grant.backend, ignored)
         wanted = {(grant.backend, grant.configured_address) for grant in grants if grant.configured_address}
+        for backend, kind, key in list(self._dialled):
+            if kind == "configured" and (backend, key) not in wanted:
+                self._end(backend, kind, key, "no longer configured")
+            elif self._directory.grant(backend) is None:
+                self._end(backend, kind, key, "backend no longer configured")
         for instance in list(self._directory):
-            if instance.kind == "configured" and (instance.info.name, instance.address) not in wanted:
-                self.leave(instance, "no longer configured")
-            elif self._directory.grant(instance.info.name) is None:
+            if self._directory.grant(instance.info.name) is None:
                 self.leave(instance, "backend no longer configured")
         for backend, address in wanted:
-            if self._directory.find_configured(backend, address) is None:
+            if (backend, "configured", address) not in self._dialled:
                 self._dial(BackendInfo(name=backend, instance=address), address, "configured", None)
 
     def redial(self, backends: Collection[str]) -> None:
         """Connect anew to the dialled instances of these backends; what is in flight ends on the old connections."""
-        for instance in list(self._directory):
-            if instance.kind != "attached" and instance.info.name in backends:
-                self._dial(instance.info, instance.address, instance.kind, instance.expires_s)
+        for dialled in self._dialled.values():
+            if dialled.info.name in backends:
+                dialled.redial()
 
     async def forget(self, backend: str, who: str) -> Forgotten:
         """Take away what a backend claimed in the past, and write down who said so; returns what went.
@@ -212,12 +228,16 @@ class Membership:
         """End the leases that were not renewed, until cancelled."""
         while True:
             await asyncio.sleep(_EXPIRY_STEP_S)
-            for instance in self._directory.expired(self._clock()):
-                self.leave(instance, "its lease ended")
+            now_s = self._clock()
+            for key, dialled in list(self._dialled.items()):
+                if dialled.expires_s is not None and dialled.expires_s <= now_s:
+                    self._end(*key, "its lease ended")
 
     def close(self) -> None:
         """Take nobody any more, and let every instance finish what it has."""
         self._closing = True
+        for key in list(self._dialled):
+            self._end(*key, "the hub shuts down")
         for instance in list(self._directory):
             self.leave(instance, "the hub shuts down")
 
@@ -239,8 +259,10 @@ class Membership:
                     raise NotNow("the hub's store cannot be written; nothing was registered") from error
 
     def _check_room(self, info: BackendInfo) -> None:
-        siblings = self._directory.instances(info.name)
-        if len(siblings) >= self._limits.max_instances and self._directory.find(info.name, info.instance) is None:
+        # The addresses behind a registered name are limited by themselves.
+        siblings = {(one.kind, one.info.instance) for one in self._directory.instances(info.name)}
+        known = self.holds_lease(info.name, info.instance) or self._directory.find(info.name, info.instance) is not None
+        if len(siblings) >= self._limits.max_instances and not known:
             raise TooMany(f'backend "{info.name}" has {self._limits.max_instances} instances already')
         if len(self._directory.widened_claim(info)) > MAX_PATTERNS:
             raise TooMany(f'backend "{info.name}" has claimed more than {MAX_PATTERNS} patterns; forget it first')
@@ -256,30 +278,45 @@ class Membership:
     def _in_flight(self, info: BackendInfo) -> int:
         return min(info.max_in_flight or self._limits.default_in_flight, self._limits.max_in_flight)
 
-    def _join(self, instance: Instance[Link]) -> None:
+    def join(self, instance: Instance[Link]) -> None:
+        """Add an instance; the one whose place it takes is closed."""
         replaced = self._directory.join(instance)
         if replaced is not None:
             replaced.link.close()
-            self._tell_left(replaced, "attached or registered again")
+            self._tell_left(replaced, _REPLACED)
         self._pool.changed(instance.info.name)
 
+    def drop(self, instance: Instance[Link]) -> None:
+        """Remove an instance that could never be asked, without a word."""
+        self._directory.leave(instance)
+
     def _dial(self, info: BackendInfo, address: str, kind: Kind, expires_s: float | None) -> None:
-        watch = _Watch(self)
-        instance: Instance[Link] = Instance(
+        key = info.name, kind, info.instance
+        self._end(*key, _REPLACED)
+        if kind == "registered" and (attached := self._directory.find(info.name, info.instance)) is not None:
+            self.leave(attached, _REPLACED)
+        self._dialled[key] = Dialled(
             info=info,
-            kind=kind,
-            link=self._dialler.dial(info, address, watch),
-            max_in_flight=self._in_flight(info),
-            state="absent",
             address=address,
+            kind=kind,
+            max_in_flight=self._in_flight(info),
+            max_addresses=self._limits.max_addresses,
+            roster=self,
+            dialler=self._dialler,
+            events=self._events,
             expires_s=expires_s,
         )
-        watch.instance = instance
-        self._join(instance)
+        self._dialled[key].start(self._names)
+
+    def _end(self, backend: str, kind: Kind, key: str, cause: str) -> None:
+        """Leave a configured address or a lease, if there is one."""
+        dialled = self._dialled.pop((backend, kind, key), None)
+        if dialled is not None:
+            dialled.end(cause)
 
     def reached(self, instance: Instance[Link], *, yes: bool) -> None:
         """A dialled instance can be reached from now on, or no longer."""
-        if yes and instance.state == "absent":
+        if yes and instance.state in ("absent", "unresponsive"):
             instance.state = "ready"
             self._tell_joined(instance)
             self._pool.changed(instance.info.name)
@@ -287,11 +324,20 @@ class Membership:
             instance.state = "absent"
             self._tell_left(instance, "the connection broke")
 
+    def unresponsive(self, instance: Instance[Link]) -> None:
+        """A dialled instance answers nothing from now on."""
+        if instance.state == "ready":
+            instance.state = "unresponsive"
+            self._events.emit(
+                InstanceUnresponsive(backend=instance.info.name, instance=instance.name, kind=instance.kind)
+            )
+            self._pool.changed(instance.info.name)
+
     def _tell_joined(self, instance: Instance[Link]) -> None:
         self._events.emit(
             InstanceJoined(
                 backend=instance.info.name,
-                instance=instance.info.instance,
+                instance=instance.name,
                 kind=instance.kind,
                 version=instance.info.version,
                 address=instance.address,
@@ -306,19 +352,5 @@ class Membership:
 
     def _tell_left(self, instance: Instance[Link], cause: str) -> None:
         self._events.emit(
-            InstanceLeft(backend=instance.info.name, instance=instance.info.instance, kind=instance.kind, cause=cause)
+            InstanceLeft(backend=instance.info.name, instance=instance.name, kind=instance.kind, cause=cause)
         )
-
-
-class _Watch:
-    """Passes on what a dialled link says of its connection."""
-
-    __slots__ = ("_membership", "instance")
-
-    def __init__(self, membership: Membership) -> None:
-        self._membership = membership
-        self.instance: Instance[Link] | None = None
-
-    def reachable(self, *, yes: bool) -> None:
-        if self.instance is not None:
-            self._membership.reached(self.instance, yes=yes)

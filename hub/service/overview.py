@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
-    """One instance."""
+    """One instance. ``endpoint``: the address behind the name in ``address`` that is used; empty if that is no name."""
 
     instance: str
     kind: str
@@ -29,6 +29,8 @@ class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     in_flight: int
     max_in_flight: int
+    endpoint: str = ""
+    problem: str = ""
 
 
 class BackendView(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,13 +124,15 @@ class Overview:
     def _instances(self, backend: str) -> Iterable[InstanceView]:
         for one in self._directory.instances(backend):
             yield InstanceView(
-                instance=one.info.instance,
+                instance=one.name,
                 kind=one.kind,
                 state=one.state,
                 version=one.info.version,
                 address=one.address,
                 in_flight=one.in_flight,
                 max_in_flight=one.max_in_flight,
+                endpoint=one.endpoint,
+                problem=one.problem,
             )
 
     def absent(self) -> list[str]:

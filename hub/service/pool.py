@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hub.core.deadline import Deadline
-from hub.core.errors import BackendAbsent, BackendBusy
+from hub.core.errors import BackendAbsent, BackendBusy, BackendUnresponsive
 
 if TYPE_CHECKING:
     from hub.core.directory import Directory, Instance
@@ -60,6 +60,7 @@ class Pool:
 
         Raises:
             BackendAbsent: none came in time.
+            BackendUnresponsive: none came in time, and those that are known answer nothing.
             BackendBusy: none became free in time.
         """
         instance = self.take_now(turn, avoid)
@@ -71,6 +72,10 @@ class Pool:
     def has_other(self, turn: Turn, instance: Instance[Link]) -> bool:
         """Whether an instance other than this one could be taken at once."""
         return self._directory.pick(turn.backend, turn.claimed_name, instance) not in (None, instance)
+
+    def has_ready(self, turn: Turn) -> bool:
+        """Whether there is an instance that could be taken if it were not busy."""
+        return self._directory.present(turn.backend, turn.claimed_name)
 
     def give_back(self, instance: Instance[Link]) -> None:
         """End what ``take`` began."""
@@ -126,11 +131,13 @@ class Pool:
                 waiting.remove(waiter)
         return True
 
-    def _refusal(self, turn: Turn) -> BackendAbsent | BackendBusy:
+    def _refusal(self, turn: Turn) -> BackendAbsent | BackendBusy | BackendUnresponsive:
         if self._directory.present(turn.backend, turn.claimed_name):
             return BackendBusy(
                 f'backend "{turn.backend}" has as many questions in flight as it takes; start more instances of it'
             )
+        if self._directory.unresponsive(turn.backend):
+            return unresponsive(turn.backend)
         if turn.claimed_name is not None and self._directory.present(turn.backend, None):
             return BackendAbsent(
                 f'no instance of backend "{turn.backend}" claims this ApplicationSet any more. If this is intended, '
@@ -140,6 +147,14 @@ class Pool:
             f'backend "{turn.backend}" is not connected; nothing changes until it is back'
             + ("" if turn.claimed_name is not None else f' (route "{turn.route}")')
         )
+
+
+def unresponsive(backend: str) -> BackendUnresponsive:
+    """The refusal of a question to a backend whose instances answer nothing."""
+    return BackendUnresponsive(
+        f'backend "{backend}" answers neither questions nor health checks; Applications are left unchanged until it '
+        "does. See its log, and restart it if it hangs"
+    )
 
 
 class _Waiter:

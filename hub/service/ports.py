@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hub.core.deadline import Deadline
     from hub.core.directory import BackendInfo
     from hub.core.events import Event
+    from hub.core.names import HostName
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +43,10 @@ class AskError(Exception):
 
 class InstanceLost(AskError):
     """The connection to the instance broke: another one may be asked."""
+
+
+class Unresponsive(InstanceLost):
+    """The instance answers nothing, not even a health check, although something listens at its address."""
 
 
 class NotReady(AskError):
@@ -87,8 +92,15 @@ class Link(Protocol):
 class Dialler(Protocol):
     """Makes links to instances that the hub calls."""
 
-    def dial(self, info: BackendInfo, address: str, observer: Reachability) -> Link:
-        """Start to connect, and tell ``observer`` whenever the connection comes or goes."""
+    def dial(self, info: BackendInfo, address: str, observer: Reachability, endpoint: str = "") -> Link:
+        """Start to connect, and tell ``observer`` whenever the connection comes or goes.
+
+        Args:
+            info: whose instance.
+            address: as it was configured or registered: what a certificate must be for.
+            observer: who wants to know.
+            endpoint: the address behind that name to connect to; empty: ``address`` itself.
+        """
         ...
 
 
@@ -97,6 +109,63 @@ class Reachability(Protocol):
 
     def reachable(self, *, yes: bool) -> None:
         """It can be reached from now on, or no longer."""
+        ...
+
+    def unresponsive(self) -> None:
+        """It is connected, but answers nothing from now on, until it is ``reachable`` again."""
+        ...
+
+
+class Unresolved(Exception):
+    """A lookup brought no address; the text says why, the same for the same fault."""
+
+
+class Resolver(Protocol):
+    """Looks up host names."""
+
+    async def resolve(self, name: HostName) -> tuple[str, ...]:
+        """The addresses behind a name, each with the port, in the resolver's order and at least one.
+
+        Raises:
+            Unresolved: there is none, or it could not be found out.
+        """
+        ...
+
+
+class NameObserver(Protocol):
+    """Who uses the addresses behind a name."""
+
+    @property
+    def standing(self) -> Literal["all", "some", "none"]:
+        """How many of the addresses in use can be reached."""
+        ...
+
+    def found(self, endpoints: tuple[str, ...]) -> None:
+        """These are the addresses behind the name now."""
+        ...
+
+    def unresolved(self, reason: str) -> None:
+        """A lookup failed: what was known before still counts."""
+        ...
+
+
+class Following(Protocol):
+    """A name that is looked up again and again."""
+
+    def hurry(self) -> None:
+        """Look it up soon: one of its addresses has failed."""
+        ...
+
+    def close(self) -> None:
+        """Look it up no more."""
+        ...
+
+
+class Names(Protocol):
+    """Follows names."""
+
+    def follow(self, address: str, observer: NameObserver) -> Following | None:
+        """Look up the name in an address from now on; ``None`` if there is none, and it is dialled as it is."""
         ...
 
 

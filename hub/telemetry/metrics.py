@@ -106,6 +106,18 @@ class Metrics:
             ("backend", "kind"),
             registry=registry,
         )
+        self.ejections = Counter(
+            "appset_hub_backend_ejections",
+            "Times a dialled instance answered neither questions nor health checks, and got no more questions.",
+            ("backend",),
+            registry=registry,
+        )
+        self.lookup_failures = Counter(
+            "appset_hub_name_lookup_failures",
+            "Failed lookups of the host name of a dialled backend; its last known addresses stay in use.",
+            ("backend",),
+            registry=registry,
+        )
         self.registration_refusals = Counter(
             "appset_hub_registration_refusals",
             "Instances that were turned away, by gRPC code.",

@@ -26,6 +26,8 @@ _STORE_HINTS = {
     "believed; use sqlite: where Applications must survive a restart of the hub",
 }
 
+_IGNORED_HINT = "raise dial.max_addresses, or let the name resolve to fewer addresses"
+
 _SERVER_ERROR = 500
 _OK = 200
 
@@ -58,6 +60,10 @@ class Telemetry:
             ev.BackendFailure: self._backend_failure,
             ev.InstanceJoined: self._instance_joined,
             ev.InstanceLeft: self._instance_left,
+            ev.InstanceUnresponsive: self._instance_unresponsive,
+            ev.AddressesChanged: self._addresses_changed,
+            ev.NameUnresolved: self._name_unresolved,
+            ev.NameResolved: self._name_resolved,
             ev.StreamOpened: self._stream_opened,
             ev.StreamEnded: self._stream_ended,
             ev.LeaseGranted: self._lease_granted,
@@ -203,6 +209,33 @@ class Telemetry:
         self._log.info(
             "instance_left", backend=event.backend, instance=event.instance, kind=event.kind, cause=event.cause
         )
+
+    def _instance_unresponsive(self, event: ev.InstanceUnresponsive) -> None:
+        self._metrics.departures.labels(event.backend, event.kind).inc()
+        self._metrics.ejections.labels(event.backend).inc()
+        self._log.warning(
+            "instance_unresponsive",
+            backend=event.backend,
+            instance=event.instance,
+            kind=event.kind,
+            hint="it answers neither questions nor health checks and gets no questions until it does; see its log",
+        )
+
+    def _addresses_changed(self, event: ev.AddressesChanged) -> None:
+        say = self._log.warning if event.ignored else self._log.info
+        more = {"ignored": event.ignored, "hint": _IGNORED_HINT} if event.ignored else {}
+        say("addresses_changed", backend=event.backend, name=event.name, added=event.added, removed=event.removed,
+            **more)  # fmt: skip
+
+    def _name_unresolved(self, event: ev.NameUnresolved) -> None:
+        self._metrics.lookup_failures.labels(event.backend).inc()
+        if event.news:
+            self._log.warning(
+                "name_unresolved", backend=event.backend, name=event.name, reason=event.reason, kept=event.kept
+            )
+
+    def _name_resolved(self, event: ev.NameResolved) -> None:
+        self._log.info("name_resolved", backend=event.backend, name=event.name)
 
     def _stream_opened(self, event: ev.StreamOpened) -> None:
         self._log.debug(

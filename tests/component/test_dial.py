@@ -13,13 +13,15 @@ from appset_hub.v1 import backend_pb2
 
 from hub.core.deadline import Deadline
 from hub.core.directory import BackendInfo
-from hub.rpc.dial import ChannelDialler, ChannelTls, DialledLink, DialSecurity
+from hub.rpc.dial import ChannelDialler, ChannelTls, DialSecurity
 from hub.service.ports import Ask, AskError, Broken, InstanceLost, InvalidInput, NotReady, RawAnswer, TimedOut, TooLarge
 from tests.support.certificates import Authority
 from tests.support.rpc import RawBackend, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+    from hub.rpc.link import DialledLink
 
 ASK = Ask(application_set_name="fb-1", application_set_namespace="", input_json=b"{}", request_id="id-1",
           known_digest="d0")  # fmt: skip
@@ -37,6 +39,9 @@ class Observer:
         self.states.append(yes)
         self._now[yes].set()
         self._now[not yes].clear()
+
+    def unresponsive(self) -> None:
+        self.states.append(False)
 
     async def seen(self, *, yes: bool) -> None:
         await self._now[yes].wait()

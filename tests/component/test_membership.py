@@ -15,7 +15,7 @@ from hub.core.registration import Malformed, NotGranted, NotNow, RegistrationErr
 from hub.service.membership import CLAIMS, stored_claims
 from tests.support.fakes import FakeEvents, FakeLink, FakeStore, Gate
 from tests.support.service import GRANTS, Service, info, route
-from tests.support.virtual import all_has_run, on_virtual_time
+from tests.support.virtual import after, all_has_run, on_virtual_time
 
 ADDRESS = "a.images.svc:50051"
 
@@ -332,7 +332,6 @@ async def test_who_has_to_be_dialled_anew_is_and_nobody_else() -> None:
     attached = FakeLink("attached")
     await hub.attach(attached)
     await hub.membership.register(info("leased"), ADDRESS)
-    expires_s = hub.now() + 15.0
     hub.dialler.reach(ADDRESS)
     leased, configured = hub.dialler.links[ADDRESS], hub.dialler.links["legacy:1"]
     gate = Gate()
@@ -347,7 +346,13 @@ async def test_who_has_to_be_dialled_anew_is_and_nobody_else() -> None:
     assert await asyncio.gather(*asking) == [[{"a": "1"}]] * 2
     hub.dialler.reach(ADDRESS)
     (instance,) = [one for one in hub.directory.instances("images") if one.kind == "registered"]
-    assert (instance.state, instance.expires_s) == ("ready", expires_s)
+    assert instance.state == "ready"
+    expiring = asyncio.ensure_future(hub.membership.expire())
+    await after(14.9)
+    assert hub.membership.holds_lease("images", "leased")
+    await after(0.7)
+    assert not hub.membership.holds_lease("images", "leased")
+    expiring.cancel()
 
 
 @on_virtual_time

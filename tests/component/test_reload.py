@@ -89,6 +89,7 @@ MUTUAL = TLS.replace("key: key.pem}", "key: key.pem, client_ca: ca.pem}")
     ("before", "after", "fixed"),
     [
         pytest.param("", "drain: {delay: 9s}\n", ("drain",), id="drain"),
+        pytest.param("", "dial: {max_addresses: 9}\n", ("dial",), id="dial"),
         pytest.param("", TLS, ("tls.grpc",), id="TLS on"),
         pytest.param(TLS, "", ("tls.grpc",), id="TLS off"),
         pytest.param(TLS, MUTUAL, ("tls.grpc.client_ca",), id="client certificates on"),

@@ -6,6 +6,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -15,11 +16,13 @@ from hub.core import answer, directory, events
 from hub.core.answer import Notice
 from hub.core.errors import leaves
 from hub.core.events import (
+    AddressesChanged,
     AnswerNoticed,
     BackendAsked,
     ClaimIgnored,
     ConfigurationReloaded,
     Event,
+    NameUnresolved,
     RegistrationRefused,
     RequestEnded,
 )
@@ -232,6 +235,24 @@ def test_a_claim_outside_the_grant_is_a_warning_with_both() -> None:
     (line,) = told.lines
     assert (line["level"], line["event"], line["backend"]) == ("warning", "claim_ignored", "images")
     assert (line["patterns"], line["granted"]) == (["x-*"], ["fb-*"])
+
+
+def test_addresses_beyond_the_limit_are_a_warning_that_says_how_many() -> None:
+    told = Told()
+    changed = AddressesChanged(backend="images", name="images:50051", added=("10.0.0.1:50051",), removed=())
+    told.telemetry.emit(changed)
+    told.telemetry.emit(msgspec.structs.replace(changed, ignored=7))
+    assert [(line["level"], line.get("ignored")) for line in told.lines] == [("info", None), ("warning", 7)]
+
+
+def test_a_lookup_that_goes_on_failing_is_counted_and_said_once() -> None:
+    told = Told()
+    for news in (True, False, False):
+        told.telemetry.emit(
+            NameUnresolved(backend="images", name="images:50051", reason="no such name", kept=2, news=news)
+        )
+    assert told.value("appset_hub_name_lookup_failures_total", backend="images") == 3
+    assert [line["event"] for line in told.lines] == ["name_unresolved"]
 
 
 @pytest.mark.parametrize("text", ["a\nb", "\x1b[31mred", "ü€😀", '"quoted"', "\u2028"], ids=repr)

@@ -232,6 +232,23 @@ def test_dialled_it_answers_and_leaves_well(rig: Rig, example: Example) -> None:
     assert backend.stop() == 0
 
 
+def test_dialled_and_frozen_it_is_noticed_within_ten_seconds_and_comes_back(rig: Rig, example: Example) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    rig.configure(backends=[{"name": "images", "address": address}], routes=[route()])
+    backend = rig.start(*example.options(listen=address), env=example.environment)
+    backend.says("listening on ")
+    hub = rig.hub()
+    check_answers(hub)
+    backend.signal(signal.SIGSTOP)
+    began_s = time.monotonic()
+    hub.ask("fb-matrix", {"branch": "main"}).refuses(503, "backend_unresponsive", '"images"')
+    assert time.monotonic() - began_s < 12
+    backend.signal(signal.SIGCONT)
+    hub.event("instance_joined", after=hub.mark(), backend="images")
+    check_answers(hub)
+    assert hub.metric("appset_hub_backend_ejections_total", backend="images") == 1
+
+
 def test_attached_over_tls_it_answers_and_believes_no_other_hub(
     rig: Rig, example: Example, tls: Mapping[str, Path]
 ) -> None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hub.core.errors import StoreFailed, StoreLost
 from hub.core.events import Event
-from hub.service.ports import Ask, Change, RawAnswer, Reachability
+from hub.service.ports import Ask, Change, NameObserver, RawAnswer, Reachability, Unresolved
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from hub.core.deadline import Deadline
     from hub.core.directory import BackendInfo
+    from hub.core.names import HostName
 
 EventT = TypeVar("EventT", bound=Event)
 
@@ -185,14 +186,39 @@ class FakeDialler:
         self.observers: dict[str, Reachability] = {}
         self.infos: dict[str, BackendInfo] = {}
 
-    def dial(self, info: BackendInfo, address: str, observer: Reachability) -> FakeLink:
-        link = FakeLink(address)
-        self.links[address], self.observers[address], self.infos[address] = link, observer, info
+    def dial(self, info: BackendInfo, address: str, observer: Reachability, endpoint: str = "") -> FakeLink:
+        where = endpoint or address
+        link = FakeLink(where)
+        self.links[where], self.observers[where], self.infos[where] = link, observer, info
         return link
 
     def reach(self, address: str, *, yes: bool = True) -> None:
         """Say that the instance behind an address can be reached, or no longer."""
         self.observers[address].reachable(yes=yes)
+
+
+class FakeResolver:
+    """Knows the addresses of names, as ``host:port``; a name that it does not know cannot be resolved."""
+
+    def __init__(self, known: Mapping[str, tuple[str, ...]]) -> None:
+        self.known = dict(known)
+        self.asked: list[str] = []
+        self.gate: asyncio.Event | None = None
+
+    async def resolve(self, name: HostName) -> tuple[str, ...]:
+        self.asked.append(str(name))
+        if self.gate is not None:
+            await self.gate.wait()
+        if str(name) not in self.known:
+            raise Unresolved("Name or service not known")
+        return self.known[str(name)]
+
+
+class NoNames:
+    """Takes every address as it is."""
+
+    def follow(self, _address: str, _observer: NameObserver) -> None:
+        return None
 
 
 class FakeSchemas:

@@ -30,12 +30,12 @@ from hub.service.pool import Pool
 from hub.service.remembered import RememberedAnswers
 from hub.service.routing import Routing
 from hub.service.timekeeper import Timekeeper
-from tests.support.fakes import FakeDialler, FakeEvents, FakeLink, FakeSchemas, FakeStore
+from tests.support.fakes import FakeDialler, FakeEvents, FakeLink, FakeSchemas, FakeStore, NoNames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hub.service.ports import Link, RawAnswer
+    from hub.service.ports import Dialler, Link, Names, RawAnswer
 
 ARGOCD = Client(name="argocd")
 NOBODY = Caller(lambda: None)
@@ -75,6 +75,8 @@ class Service:
         remembered_entries: int = 100,
         others: Callable[[str], Grant] | None = None,
         initialised: bool = True,
+        names: Names | None = None,
+        dialler: Dialler | None = None,
         **limits: Any,
     ) -> None:
         self.now = asyncio.get_running_loop().time
@@ -130,7 +132,8 @@ class Service:
             pool=self.pool,
             routing=self.routing,
             store=self.store,
-            dialler=self.dialler,
+            dialler=dialler or self.dialler,
+            names=names or NoNames(),
             schemas=schemas,
             events=self.events,
             clock=self.now,

@@ -103,13 +103,6 @@ def test_leaving_an_unknown_backend_is_no_error() -> None:
     assert not directory().leave(instance("one"))
 
 
-def test_a_lease_ends_at_its_time() -> None:
-    lease, forever = instance("lease", expires_s=10.0), instance("forever")
-    found = joined(lease, forever)
-    assert found.expired(9.9) == []
-    assert found.expired(10.0) == [lease]
-
-
 def test_a_claim_only_widens() -> None:
     found = directory({"images": ("fb-1", "fb-2")})
     info = BackendInfo(name="images", instance="one", application_sets=("fb-3", "fb-1", "fb-3"))
@@ -165,7 +158,7 @@ def test_every_state_of_every_backend_is_counted() -> None:
     assert ("images", "ready", 2) in list(found.counts())
     assert ("images", "leaving", 1) in list(found.counts())
     assert ("legacy", "absent", 0) in list(found.counts())
-    assert len(list(found.counts())) == 9
+    assert len(list(found.counts())) == 12
     assert found.backends == ["images", "legacy", "silent"]
     assert len(list(found)) == 3
 

@@ -16,7 +16,7 @@ from tests.e2e.support.processes import COMMANDS, Finished, Process, run
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from prometheus_client import Metric
 
@@ -128,9 +128,10 @@ class Rig:
     def start(self, *command: object, env: Mapping[str, str] | None = None) -> Process:
         return self._stack.enter_context(Process(*command, cwd=self.folder, env=env))
 
-    def hub(self, *flags: object, env: Mapping[str, str] | None = None) -> Hub:
-        """Start a hub, and wait until it serves."""
-        hub = Hub(COMMANDS / "appset-hub", "serve", "--config", self.config, *flags, cwd=self.folder, env=env)
+    def hub(self, *flags: object, env: Mapping[str, str] | None = None, within: Sequence[object] = ()) -> Hub:
+        """Start a hub, and wait until it serves; ``within`` is a command that runs it."""
+        serve = (COMMANDS / "appset-hub", "serve", "--config", self.config)
+        hub = Hub(*within, *serve, *flags, cwd=self.folder, env=env)
         self._stack.enter_context(hub)
         hub.started()
         return hub
