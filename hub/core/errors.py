@@ -45,7 +45,11 @@ same fault, because Argo CD writes the status anew whenever the text changes.
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
+
+MIN_RETRY_AFTER_S = 1
+MAX_RETRY_AFTER_S = 3600
 
 
 class HubError(Exception):
@@ -53,7 +57,7 @@ class HubError(Exception):
 
     status: ClassVar[int]
     reason: ClassVar[str]
-    retry_after_s: ClassVar[int | None] = None
+    retry_after_s: int | None = None
 
 
 class InvalidRequest(HubError):
@@ -198,9 +202,14 @@ class BackendBusy(Unavailable):
 
 
 class BackendNotReady(Unavailable):
-    """A backend says that it cannot answer yet."""
+    """A backend says that it cannot answer yet; ``retry_after_s`` is when it expects to, within the hub's limits."""
 
     reason = "backend_not_ready"
+
+    def __init__(self, text: str, retry_after_s: float | None = None) -> None:
+        super().__init__(text)
+        if retry_after_s is not None:
+            self.retry_after_s = math.ceil(min(max(retry_after_s, MIN_RETRY_AFTER_S), MAX_RETRY_AFTER_S))
 
 
 class StoreNeeded(Unavailable):

@@ -177,7 +177,8 @@ class DialledLink:
         lost = error.code() is grpc.StatusCode.UNAVAILABLE and not connected
         if lost and self._observer is not None:
             self._observer.reachable(yes=False)
-        return codec.failure(error.code(), error.details() or "", lost=lost)
+        after_s = codec.retry_after_s(error.trailing_metadata())
+        return codec.failure(error.code(), error.details() or "", lost=lost, retry_after_s=after_s)
 
     async def watch(self, observer: Reachability) -> None:
         """Keep the channel connected, and say when it is and when it is not, until cancelled."""

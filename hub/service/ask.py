@@ -208,7 +208,12 @@ class Asker:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _may_help(self, error: ports.AskError, turn: Turn, instance: Instance[ports.Link]) -> bool:
-        """Whether to ask once more: behind an address there may be others, an attached instance is only one."""
+        """Whether to ask once more: behind an address there may be others, an attached instance is only one.
+
+        One that says when to ask again is not asked before that.
+        """
+        if isinstance(error, ports.NotReady) and error.retry_after_s is not None:
+            return self._pool.has_other(turn, instance)
         return (
             isinstance(error, ports.InstanceLost) or instance.kind != "attached" or self._pool.has_other(turn, instance)
         )
@@ -266,7 +271,7 @@ def _translated(error: ports.AskError, backend: str) -> HubError:
         case ports.InstanceLost():
             return BackendAbsent(f'the connection to backend "{backend}" broke while it was asked, twice')
         case ports.NotReady():
-            return BackendNotReady(f'backend "{backend}" is not ready: {error}')
+            return BackendNotReady(f'backend "{backend}" is not ready: {error}', error.retry_after_s)
         case ports.InvalidInput():
             return InputRefused(f'backend "{backend}" refuses the input: {error}')
         case _:

@@ -118,6 +118,32 @@ async def test_a_backend_that_is_not_ready_is_not_asked_again_at_the_same_instan
 
 
 @pytest.mark.parametrize(
+    ("said_s", "told_s"),
+    [(None, 5), (7.0, 7), (6.2, 7), (0.0, 1), (-3.0, 1), (86_400.0, 3600)],
+    ids=["nothing", "seconds", "a fraction", "at once", "a negative one", "a day"],
+)
+@on_virtual_time
+async def test_when_a_backend_expects_to_be_ready_is_passed_on_within_limits(said_s: float | None, told_s: int) -> None:
+    hub = Service(route())
+    await hub.attach(FakeLink("cold", Says(NotReady("rate limited", said_s))))
+    error = await hub.refusal()
+    assert isinstance(error, BackendNotReady)
+    assert error.retry_after_s == told_s
+
+
+@on_virtual_time
+async def test_an_instance_that_says_when_to_retry_is_not_asked_before_that_but_another_one_is() -> None:
+    hub = Service(route())
+    link = FakeLink("limited", Says(NotReady("rate limited", 7.0)))
+    instance = await hub.attach(link)
+    instance.kind = "configured"  # Behind its address there may be others.
+    assert isinstance(await hub.refusal(), BackendNotReady)
+    assert len(link.asks) == 1
+    await hub.attach(FakeLink("other"))
+    assert await hub.ask() == [{"from": "other"}]
+
+
+@pytest.mark.parametrize(
     ("failure", "error", "message"),
     [
         (InvalidInput("$.branch: missing"), InputRefused, 'backend "images" refuses the input: $.branch: missing'),
