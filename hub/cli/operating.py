@@ -18,6 +18,7 @@ from hub.service.overview import BackendView, ExplainView, InstanceView, RouteVi
 
 if TYPE_CHECKING:
     from hub.cli.discovery import Operator
+    from hub.service.freshness import Limited
 
 
 @click.command()
@@ -102,6 +103,8 @@ def _show_backends(hub: Operator, *, as_json: bool) -> None:
             say(_ignored_text(backend), err=True)
         if backend.awaited:
             say(_awaited_text(backend), err=True)
+        if backend.freshness_limited is not None:
+            say(_limited_text(backend.name, backend.freshness_limited), err=True)
 
 
 def _ignored_text(backend: BackendView) -> str:
@@ -119,6 +122,13 @@ def _awaited_text(backend: BackendView) -> str:
         f'warning: backend "{backend.name}" has never connected to this hub, so names that match {granted} and were '
         "never answered get a 503; start it, or set expected: false in hub.yaml, or run: "
         f"appset-hub backends forget {backend.name}"
+    )
+
+
+def _limited_text(backend: str, limited: Limited) -> str:
+    return (
+        f'note: backend "{backend}" says that its answers are fresh for {limited.wanted_s:g} s; cache.max of route '
+        f'"{limited.route}" limits this to {limited.allowed_s:g} s'
     )
 
 

@@ -267,7 +267,13 @@ class Cache(_Entry, frozen=True, kw_only=True):
     fresh: Annotated[Duration, Meta(description="For backends that do not say how long their answers are fresh.")] = (
         "0s"
     )
-    max: Annotated[Duration, Meta(description="Upper limit, also for what a backend says.")] = "1m"
+    max: Annotated[
+        Duration,
+        Meta(
+            description="Upper limit, also for what a backend says (`fresh_for`). The hub applies it and says so once "
+            "for each backend: as the notice `fresh_for_limited` and in `appset-hub backends list`."
+        ),
+    ] = "1m"
 
 
 class Route(_Entry, frozen=True, kw_only=True):

@@ -43,6 +43,7 @@ from hub.service.ask import Asker
 from hub.service.audit import AuditLog
 from hub.service.completeness import Completeness
 from hub.service.execute import Execute
+from hub.service.freshness import FreshnessLimits
 from hub.service.guard import Guard
 from hub.service.inputs import Inputs
 from hub.service.keeping import StoreKeeper
@@ -156,6 +157,7 @@ class Hub:
         self._guard = Guard(store, self.telemetry, time.time, audit)
         await self._guard.open()
         completeness = Completeness(store)
+        self._freshness = FreshnessLimits(self.telemetry)
         self._execute = Execute(
             keeper=self._keeper,
             routing=self._routing,
@@ -165,6 +167,7 @@ class Hub:
             remembered=self._remembered,
             guard=self._guard,
             last_good=LastGoodAnswers(store, self.telemetry, time.time),
+            freshness=self._freshness,
             events=self.telemetry,
             clock=clock,
             timekeeper=timekeeper,
@@ -195,7 +198,7 @@ class Hub:
                 max_instances=limits.max_instances,
             ),
         )
-        self._overview = Overview(directory, self._routing, completeness)
+        self._overview = Overview(directory, self._routing, completeness, self._freshness)
         self.membership.configure(grants)
         self._set_routes(settings)
         self.supervisor.start("lease_expiry", self.membership.expire)
@@ -327,6 +330,7 @@ class Hub:
         self.membership.configure(new.grants)
         self.membership.redial(redial)
         self._routing.take(new.routes)
+        self._freshness.forget()
         if settings.grpc_tls is not None:
             self._grpc_certificates.files = settings.grpc_tls
         self._registered.recheck()

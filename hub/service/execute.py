@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hub.core.clients import Client
     from hub.core.routes import Route
     from hub.service.completeness import Completeness
+    from hub.service.freshness import FreshnessLimits
     from hub.service.guard import Guard
     from hub.service.inputs import Inputs
     from hub.service.keeping import StoreKeeper
@@ -66,6 +67,7 @@ class Execute:
         remembered: RememberedAnswers,
         guard: Guard,
         last_good: LastGoodAnswers,
+        freshness: FreshnessLimits,
         events: Events,
         clock: Clock,
         timekeeper: Timekeeper,
@@ -79,6 +81,7 @@ class Execute:
         self._remembered = remembered
         self._guard = guard
         self._last_good = last_good
+        self._freshness = freshness
         self._events = events
         self._clock = clock
         self._timekeeper = timekeeper
@@ -151,7 +154,7 @@ class Execute:
     ) -> Answer:
         """The combined answer, once it may be taken for the truth; only then is anything remembered of it."""
         question, route = inquiry.question, inquiry.route
-        fresh_for_s = _fresh_for_s(route, answered)
+        fresh_for_s = self._freshness.fresh_for_s(route, answered, question.application_set_name)
         if remembered is not None and remembered.route is route and _same(answered, remembered.members):
             answer, is_new = remembered.combined, False
         else:
@@ -192,9 +195,3 @@ def _same(answered: list[Answered], before: Mapping[str, CheckedAnswer]) -> bool
         if before.get(one.backend) is not one.answer:
             return False
     return len(answered) == len(before)
-
-
-def _fresh_for_s(route: Route, answered: list[Answered]) -> float:
-    """How long the whole is fresh: as long as the member whose answer is fresh for the shortest time."""
-    freshness = route.trust.freshness
-    return min([freshness.of(one.fresh_for_s) for one in answered])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from hub.core.answer import Limits, Notice
@@ -21,6 +22,8 @@ from hub.core.errors import (
     InputRefused,
 )
 from hub.core.events import AnswerNoticed, AskRetried, BackendAsked, BackendFailure
+from hub.core.routes import Freshness, Trust
+from hub.service.freshness import Limited
 from hub.service.ports import Ask, Broken, InstanceLost, InvalidInput, NotReady, RawAnswer, TimedOut
 from tests.support.fakes import FakeLink, Gate, Says, never, sets
 from tests.support.service import Service, route, with_digest
@@ -605,6 +608,28 @@ async def test_notices_are_told_when_the_answer_is_read_and_not_each_time() -> N
     told = hub.events.of(AnswerNoticed)
     assert [one.notice.kind for one in told] == ["null_value", "from_backend"]
     assert {(one.backend, one.route, one.application_set_name) for one in told} == {("images", "previews", "fb-1")}
+
+
+@on_virtual_time
+async def test_a_backend_that_asks_for_longer_freshness_than_allowed_is_noticed_once() -> None:
+    of = route("previews", "images", "owners", trust=Trust(freshness=Freshness(max_s=20.0)))
+    hub = Service(of)
+    long = msgspec.structs.replace(sets({"a": 1}), fresh_for_s=300.0)
+    await hub.attach(FakeLink("i", Says(long)), "images")
+    await hub.attach(FakeLink("o", Says(msgspec.structs.replace(sets({"b": 1}), fresh_for_s=20.0))), "owners")
+    for name in ("fb-1", "fb-2", "fb-3"):
+        await hub.ask(name)
+    (told,) = hub.events.of(AnswerNoticed)
+    assert (told.backend, told.route, told.notice.kind, told.notice.severity) == (
+        "images", "previews", "fresh_for_limited", "info",
+    )  # fmt: skip
+    assert told.notice.text == (
+        "fresh_for is 300 s, and cache.max of the route limits it to 20 s; raise cache.max to reuse answers for longer"
+    )
+    assert {one.name: one.freshness_limited for one in hub.overview.backends()} == {
+        "images": Limited(route="previews", wanted_s=300.0, allowed_s=20.0),
+        "owners": None,
+    }
 
 
 @on_virtual_time

@@ -20,6 +20,7 @@ from hub.service.audit import AuditLog
 from hub.service.completeness import Completeness
 from hub.service.execute import Execute, Request
 from hub.service.flights import Caller
+from hub.service.freshness import FreshnessLimits
 from hub.service.guard import Guard
 from hub.service.inputs import Inputs
 from hub.service.keeping import StoreKeeper, StoreRecord
@@ -111,6 +112,7 @@ class Service:
         if initialised:
             self.keeper.take(StoreRecord(id="5707e", created_at_s=1.0))
         completeness = Completeness(self.store)
+        self.freshness = FreshnessLimits(self.events)
         self.execute = Execute(
             keeper=self.keeper,
             routing=self.routing,
@@ -120,6 +122,7 @@ class Service:
             remembered=self.remembered,
             guard=self.guard,
             last_good=self.last_good,
+            freshness=self.freshness,
             events=self.events,
             clock=self.now,
             timekeeper=timekeeper,
@@ -137,7 +140,7 @@ class Service:
             audit=audit,
             limits=MembershipLimits(**limits),
         )
-        self.overview = Overview(self.directory, self.routing, completeness)
+        self.overview = Overview(self.directory, self.routing, completeness, self.freshness)
         self.set_routes(*routes)
 
     def set_routes(self, *routes: Route) -> None:
