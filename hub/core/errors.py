@@ -31,6 +31,7 @@
     │   ├── StoreUninitialised
     │   ├── StoreLost
     │   ├── StoreDamaged
+    │   ├── RouteBusy
     │   ├── Shedding
     │   └── Draining
     ├── BadGateway          502
@@ -38,6 +39,9 @@
     │   └── AnswerRefused
     ├── DeadlinePassed      504
     └── InternalError       500
+
+Some are the hub's own choice, whatever the backends would have said (``is_own``). Nothing stands in for these: a hub
+must not ask other members or give old answers because it is under load.
 
 ``str(error)`` is what the caller reads in the ApplicationSet's status: one line, no secret, and the same text for the
 same fault, because Argo CD writes the status anew whenever the text changes.
@@ -57,6 +61,7 @@ class HubError(Exception):
 
     status: ClassVar[int]
     reason: ClassVar[str]
+    is_own: ClassVar[bool] = False
     retry_after_s: int | None = None
 
 
@@ -173,6 +178,7 @@ class ClientLimit(HubError):
 
     status = 429
     reason = "client_limit"
+    is_own = True
     retry_after_s = 5
 
 
@@ -199,6 +205,7 @@ class BackendBusy(Unavailable):
     """Every instance of a member has as many questions in flight as it takes."""
 
     reason = "backend_busy"
+    is_own = True
 
 
 class BackendNotReady(Unavailable):
@@ -242,16 +249,25 @@ class StoreDamaged(Unavailable):
     reason = "store_damaged"
 
 
+class RouteBusy(Unavailable):
+    """The route has as many requests in flight as it may have."""
+
+    reason = "route_busy"
+    is_own = True
+
+
 class Shedding(Unavailable):
     """The hub has as many requests in flight as it may have."""
 
     reason = "shedding"
+    is_own = True
 
 
 class Draining(Unavailable):
     """The hub is shutting down."""
 
     reason = "draining"
+    is_own = True
 
 
 class BadGateway(HubError):

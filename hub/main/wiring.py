@@ -21,7 +21,7 @@ from hub import __version__
 from hub.core.clients import Client
 from hub.core.directory import Directory, Grant
 from hub.core.events import CertificateInForce, ConfigurationDoubtful, HubStarted, InternalFault
-from hub.core.routes import RouteTable
+from hub.core.routes import CLAIMED, RouteTable
 from hub.core.tokens import TokenRing
 from hub.http.admin import Admin, Readiness
 from hub.http.admin_site import AdminSite
@@ -41,6 +41,7 @@ from hub.rpc.server import CannotListen, RpcServer, ServerTls
 from hub.schema import JsonSchemas
 from hub.service.ask import Asker
 from hub.service.audit import AuditLog
+from hub.service.bulkhead import Bulkhead
 from hub.service.completeness import Completeness
 from hub.service.execute import Execute
 from hub.service.freshness import FreshnessLimits
@@ -158,6 +159,7 @@ class Hub:
         await self._guard.open()
         completeness = Completeness(store)
         self._freshness = FreshnessLimits(self.telemetry)
+        self._bulkhead = Bulkhead()
         self._execute = Execute(
             keeper=self._keeper,
             routing=self._routing,
@@ -168,6 +170,7 @@ class Hub:
             guard=self._guard,
             last_good=LastGoodAnswers(store, self.telemetry, time.time),
             freshness=self._freshness,
+            bulkhead=self._bulkhead,
             events=self.telemetry,
             clock=clock,
             timekeeper=timekeeper,
@@ -264,7 +267,16 @@ class Hub:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
         self._registry.register(
-            SnapshotCollector(_Snapshot(self._overview, self._admission, self._remembered, self._guard, self._keeper))
+            SnapshotCollector(
+                _Snapshot(
+                    overview=self._overview,
+                    admission=self._admission,
+                    bulkhead=self._bulkhead,
+                    remembered=self._remembered,
+                    guard=self._guard,
+                    keeper=self._keeper,
+                )
+            )
         )
         self.readiness = Readiness(lambda: self.supervisor.failing)
         self._admin = Admin(
@@ -385,10 +397,12 @@ class Replacement:
 class _Snapshot:
     """What the metrics count when somebody scrapes."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is counted, each of them named at the call
         self,
+        *,
         overview: Overview,
         admission: Admission,
+        bulkhead: Bulkhead,
         remembered: RememberedAnswers,
         guard: Guard,
         keeper: StoreKeeper,
@@ -397,6 +411,7 @@ class _Snapshot:
         self._guard = guard
         self._overview = overview
         self._admission = admission
+        self._bulkhead = bulkhead
         self._remembered = remembered
 
     def instances(self) -> Iterable[tuple[str, str, int]]:
@@ -407,6 +422,9 @@ class _Snapshot:
 
     def requests_in_flight(self) -> int:
         return self._admission.in_flight
+
+    def route_requests(self) -> Iterable[tuple[str, int]]:
+        return self._bulkhead.counts(CLAIMED)
 
     def held_answers(self) -> int:
         return self._guard.held_count

@@ -105,7 +105,7 @@ class Asker:
         """Ask one member after the other until one does not fail; each has an equal share of the time that is left.
 
         Raises:
-            HubError: all failed; the first one's failure.
+            HubError: all failed; the first one's failure. Or one was not asked, because it is busy.
         """
         members = inquiry.route.members
         failure: HubError | None = None
@@ -114,6 +114,9 @@ class Asker:
             try:
                 return [await self.ask(inquiry, backend, share)]
             except HubError as error:
+                if error.is_own:
+                    # It has not failed; the hub has not even asked it.
+                    raise
                 failure = failure or error
         assert failure is not None  # noqa: S101 - a route has at least one member.
         raise failure
@@ -182,6 +185,7 @@ class Asker:
             route=route.name,
             claimed_name=question.application_set_name if route.claimed else None,
             wait_for_absent_s=route.wait_for_absent_s,
+            wait_for_busy_s=route.wait_for_busy_s,
             deadline=deadline,
         )
         avoid: Instance[ports.Link] | None = None

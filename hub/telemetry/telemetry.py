@@ -26,6 +26,8 @@ _STORE_HINTS = {
     "believed; use sqlite: where Applications must survive a restart of the hub",
 }
 
+_OWN = frozenset(leaf.reason for leaf in leaves() if leaf.is_own)
+
 _SERVER_ERROR = 500
 _OK = 200
 
@@ -102,6 +104,8 @@ class Telemetry:
             )
             return
         metrics.refusals.labels(event.reason).inc()
+        if event.reason in _OWN:
+            metrics.own_refusals.labels(route, event.reason).inc()
         say = self._log.error if event.status == _SERVER_ERROR else self._log.warning
         say(
             "refused",

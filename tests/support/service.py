@@ -17,6 +17,7 @@ from hub.core.question import parse_call
 from hub.core.routes import CLAIMED, Route, Trust
 from hub.service.ask import Asker
 from hub.service.audit import AuditLog
+from hub.service.bulkhead import Bulkhead
 from hub.service.completeness import Completeness
 from hub.service.execute import Execute, Request
 from hub.service.flights import Caller
@@ -113,6 +114,7 @@ class Service:
             self.keeper.take(StoreRecord(id="5707e", created_at_s=1.0))
         completeness = Completeness(self.store)
         self.freshness = FreshnessLimits(self.events)
+        self.bulkhead = Bulkhead()
         self.execute = Execute(
             keeper=self.keeper,
             routing=self.routing,
@@ -123,6 +125,7 @@ class Service:
             guard=self.guard,
             last_good=self.last_good,
             freshness=self.freshness,
+            bulkhead=self.bulkhead,
             events=self.events,
             clock=self.now,
             timekeeper=timekeeper,
