@@ -40,6 +40,9 @@ class _Empty:
     def store(self) -> tuple[float, bool]:
         return 0.0, False
 
+    def route_requests(self) -> Iterable[tuple[str, int]]:
+        return ()
+
     def remembered(self) -> tuple[int, int]:
         return 0, 0
 

@@ -1,12 +1,16 @@
 """Asks the plugin as Argo CD would, and turns whatever goes wrong into one of the SDK's errors.
 
-Messages are the same text for the same fault: no addresses, times or counters.
+Messages are the same text for the same fault: no addresses, times or counters. So the plugin's own words are passed on
+only where it rejects the input; all others are for the log.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import time
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
 
     from backends.http_plugin.config import Settings
 
+_log = logging.getLogger(__name__)
+
 _OK = 200
 _BAD_INPUT = {400, 422}
 _REFUSED = {401, 403}
@@ -28,6 +34,7 @@ _BUSY = {429, 503}
 _REDIRECTS = range(300, 400)
 # Of an error only a line is shown.
 _LONGEST_ERROR_BYTES = 65_536
+_LONGEST_SECONDS = 9  # Digits in Retry-After; the hub limits the time itself.
 
 # The first that fits counts.
 _TRANSLATIONS: tuple[tuple[tuple[type[Exception], ...], type[QuestionFailed], str], ...] = (
@@ -102,13 +109,14 @@ class PluginClient:
         ) as response:
             encoding = response.headers.get("Content-Encoding", "")
             if response.status != _OK:
-                raise _refusal(response.status, await _said(response, encoding, secret))
+                raise _refusal(response, await _said(response, encoding, secret))
             raw = await read_body(response, self._settings.max_answer_bytes)
         # A large answer takes a while.
         return await asyncio.to_thread(self._parse, raw, encoding)
 
     def _parse(self, raw: bytes, encoding: str) -> list[dict[str, Any]]:
-        return envelope.parse_sets(envelope.decompress(raw, encoding, self._settings.max_answer_bytes))
+        body = envelope.decompress(raw, encoding, self._settings.max_answer_bytes)
+        return envelope.parse_sets(body, self._settings.empties)
 
 
 def _request(question: Question) -> bytes:
@@ -130,18 +138,32 @@ async def _said(response: aiohttp.ClientResponse, encoding: str, secret: str) ->
         return ""
 
 
-def _refusal(status: int, said: str) -> QuestionFailed:
+def _refusal(response: aiohttp.ClientResponse, said: str) -> QuestionFailed:
     """Return the error for a status that is not 200. One that is 2xx may be a part of an answer, or none at all."""
-    text = f"the plugin answered with status {status}" + (f": {said}" if said else "")
+    status = response.status
+    text = f"the plugin answered with status {status}"
     if status in _BAD_INPUT:
-        return InvalidInput(text)
+        return InvalidInput(f"{text}: {said}" if said else text)
+    if said:
+        _log.warning("%s and said: %s", text, said)
     if status in _BUSY:
-        return NotReady(text)
+        return NotReady(text, retry_after_s=_retry_after_s(response.headers.get("Retry-After", "")))
     if status in _REFUSED:
         return BackendFault(f"{text}; is the token in token_file the one that it expects?")
     if status in _REDIRECTS:
         return BackendFault(f"{text}, a redirect; set base_url to where the plugin really is")
     return BackendFault(text)
+
+
+def _retry_after_s(value: str) -> float | None:
+    """Return the seconds in a Retry-After header, which holds a number or a date; `None` if it holds neither."""
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:_LONGEST_SECONDS])
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
 
 
 def _translated(error: aiohttp.ClientError) -> QuestionFailed:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from backends.http_plugin.envelope import Empties
 from backends.mistakes import Mistake
 from backends.peers import load, origin_of, read_secret, trust
 
@@ -50,8 +51,27 @@ class HttpPluginConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     ] = 16_777_216
     fresh_for_s: Annotated[
         Annotated[float, msgspec.Meta(ge=0, le=31_536_000)] | None,
-        msgspec.Meta(description="How long the hub may give an answer again without asking, in seconds."),
+        msgspec.Meta(
+            description="How long the hub may give an answer again without asking, in seconds; at most the hub's "
+            "cache.max."
+        ),
     ] = None
+    accept_null_parameters: Annotated[
+        bool,
+        msgspec.Meta(description='Take {"output": {"parameters": null}} for "no parameter sets"; default: an error.'),
+    ] = False
+    accept_missing_parameters: Annotated[
+        bool,
+        msgspec.Meta(description='Take {"output": {}} for "no parameter sets"; default: an error.'),
+    ] = False
+    accept_null_output: Annotated[
+        bool,
+        msgspec.Meta(description='Take {"output": null} for "no parameter sets"; default: an error.'),
+    ] = False
+    accept_missing_output: Annotated[
+        bool,
+        msgspec.Meta(description='Take {} for "no parameter sets"; default: an error.'),
+    ] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +85,7 @@ class Settings:
     timeout_s: float
     max_answer_bytes: int
     fresh_for_s: float | None
+    empties: Empties
 
 
 def schema() -> dict[str, Any]:
@@ -96,4 +117,10 @@ def read(path: Path) -> Settings:
         timeout_s=config.timeout_s,
         max_answer_bytes=config.max_answer_bytes,
         fresh_for_s=config.fresh_for_s,
+        empties=Empties(
+            null_parameters=config.accept_null_parameters,
+            missing_parameters=config.accept_missing_parameters,
+            null_output=config.accept_null_output,
+            missing_output=config.accept_missing_output,
+        ),
     )

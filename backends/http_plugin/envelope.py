@@ -1,7 +1,8 @@
 """From the bytes of a plugin's answer to its parameter sets, or to why they are none.
 
 Pure. Argo CD takes much for an empty answer, and deletes (an empty body, `null`, another envelope, a key that comes
-twice); here only one shape counts: an object whose `output` is an object whose `parameters` is a list of objects.
+twice); here only one shape counts: an object whose `output` is an object whose `parameters` is a list of objects. In
+these two names letter case does not matter, as in Argo CD's decoder.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from appset_hub import BrokenAnswer
@@ -18,6 +20,20 @@ from backends.nesting import MAX_LEVELS, is_deeper
 _LONGEST_QUOTE = 200
 _ENVELOPE_LEVELS = 3  # Around a parameter set: an object, "output" and "parameters".
 _GZIP = 16 + zlib.MAX_WBITS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Empties:
+    """What a plugin may send for "no parameter sets", beside an empty list. Each is a setting `accept_…`."""
+
+    null_parameters: bool = False
+    missing_parameters: bool = False
+    null_output: bool = False
+    missing_output: bool = False
+
+
+LIST_ONLY = Empties()
+"""What counts by default."""
 
 
 def decompress(body: bytes, encoding: str, limit_bytes: int) -> bytes:
@@ -45,24 +61,29 @@ def decompress(body: bytes, encoding: str, limit_bytes: int) -> bytes:
     return plain
 
 
-def parse_sets(body: bytes) -> list[dict[str, Any]]:
+def parse_sets(body: bytes, empties: Empties = LIST_ONLY) -> list[dict[str, Any]]:
     """Return the parameter sets in the body; integers are exact, whatever their size.
 
     Raises:
-        BrokenAnswer: it is anything but one complete document of the one shape that counts.
+        BrokenAnswer: it is anything but one complete document of the one shape that counts, or of those in `empties`.
     """
     try:
         envelope = _parse(body)
-        sets = _sets_of(envelope)
-        # How deep the sets are is checked when they leave. What is beside them must not decide on one interpreter only.
-        is_alone = len(envelope) == 1 and len(envelope["output"]) == 1
+        sets = _sets_of(envelope, empties)
     except (BrokenAnswer, RecursionError):
         # Counted only now, so that a good answer does not pay for it.
         _check_levels(body)
         raise
-    if not is_alone:
+    # How deep the sets are is checked when they leave. What is beside them must not decide on one interpreter only.
+    if not _is_alone(envelope):
         _check_levels(body)
     return sets
+
+
+def _is_alone(envelope: dict[str, Any]) -> bool:
+    """Whether there is nothing beside the sets."""
+    output = next(iter(envelope.values()), None)
+    return len(envelope) == 1 and isinstance(output, dict) and len(output) == 1
 
 
 def _check_levels(body: bytes) -> None:
@@ -70,15 +91,31 @@ def _check_levels(body: bytes) -> None:
         raise BrokenAnswer("the plugin's answer is nested too deeply")
 
 
-def _sets_of(envelope: Any) -> list[dict[str, Any]]:
+def _sets_of(envelope: Any, empties: Empties) -> list[dict[str, Any]]:
     if not isinstance(envelope, dict):
         raise BrokenAnswer(f'the plugin\'s answer is {_kind(envelope)}; it must be {{"output": {{"parameters": […]}}}}')
-    if any(envelope.get(key) for key in ("error", "errors")):
+    if any(value for key, value in envelope.items() if key.casefold() in {"error", "errors"}):
         raise BrokenAnswer('the plugin\'s answer holds an "error", although its status is 200')
-    output = _only(envelope, "output", "the plugin's answer")
+    key = _spelling(envelope, "output", "the plugin's answer")
+    if key is None:
+        return _nothing(envelope, 'the plugin\'s answer has no "output"', "missing_output", empties)
+    output = envelope[key]
+    if output is None:
+        return _nothing(envelope, '"output" of the plugin\'s answer is null', "null_output", empties)
     if not isinstance(output, dict):
         raise BrokenAnswer(f'"output" of the plugin\'s answer is {_kind(output)}; it must be an object')
-    sets = _only(output, "parameters", '"output" of the plugin\'s answer')
+    return _parameters_of(output, {other: value for other, value in envelope.items() if other != key}, empties)
+
+
+def _parameters_of(output: dict[str, Any], beside: dict[str, Any], empties: Empties) -> list[dict[str, Any]]:
+    key = _spelling(output, "parameters", '"output" of the plugin\'s answer')
+    if key is None:
+        text = '"output" of the plugin\'s answer has no "parameters"'
+        return _nothing(output | beside, text, "missing_parameters", empties)
+    sets = output[key]
+    if sets is None:
+        text = '"output.parameters" of the plugin\'s answer is null'
+        return _nothing(output | beside, text, "null_parameters", empties)
     if not isinstance(sets, list):
         raise BrokenAnswer(f'"output.parameters" of the plugin\'s answer is {_kind(sets)}; it must be a list')
     for index, one in enumerate(sets):
@@ -88,8 +125,19 @@ def _sets_of(envelope: Any) -> list[dict[str, Any]]:
     return sets
 
 
+def _nothing(beside: dict[str, Any], text: str, form: str, empties: Empties) -> list[dict[str, Any]]:
+    """Return no sets, if the operator takes this form for that and nothing beside it says otherwise."""
+    if any(beside.values()):
+        # Sets under another name, or a warning: no setting makes that an honest "none".
+        other = next(key for key, value in beside.items() if value)
+        raise BrokenAnswer(f"{text}, but there is a value under {_quoted(other)}")
+    if not getattr(empties, form):
+        raise BrokenAnswer(f'{text}; if that is how the plugin says "no parameter sets", set accept_{form}: true')
+    return []
+
+
 def what_it_says(body: bytes, secret: str) -> str:
-    """Return what the plugin says of its error, as Argo CD shows it, in one short line without `secret`; or nothing."""
+    """Return what the plugin says of its error, in one short line without `secret`; or nothing."""
     if is_deeper(body):
         return ""
     try:
@@ -98,6 +146,7 @@ def what_it_says(body: bytes, secret: str) -> str:
         return ""
     if not isinstance(said, dict):
         return ""
+    said = {key.casefold(): text for key, text in said.items()}
     texts = (said.get(key) for key in ("message", "error"))
     text = next((text for text in texts if isinstance(text, str) and text.strip()), "")
     line = " ".join(text.replace(secret, "***").split())
@@ -134,15 +183,17 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _only(value: dict[str, Any], name: str, place: str) -> Any:
-    """Return what is under `name`. Argo CD also takes other spellings for it, so there must be none beside it."""
+def _spelling(value: dict[str, Any], name: str, place: str) -> str | None:
+    """Return the key that stands for `name`, in whatever letter case; `None` if there is none.
+
+    Raises:
+        BrokenAnswer: there are several. Argo CD takes the last one, and the rest would be lost.
+    """
     spellings = [key for key in value if key.casefold() == name]
-    if not spellings:
-        raise BrokenAnswer(f'{place} has no "{name}"')
-    if spellings != [name]:
-        other = next(key for key in spellings if key != name)
-        raise BrokenAnswer(f'{place} has the key {_quoted(other)}; it must be "{name}", once')
-    return value[name]
+    if len(spellings) > 1:
+        first, second = (_quoted(key) for key in spellings[:2])
+        raise BrokenAnswer(f'{place} has both {first} and {second}; Argo CD takes either for "{name}"')
+    return spellings[0] if spellings else None
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -19,6 +19,8 @@ export function openHub({ hub, caFile }) {
     "grpc.keepalive_timeout_ms": 5_000,
     "grpc.max_receive_message_length": MAX_INPUT_BYTES + 1024 * 1024,
     "grpc.max_reconnect_backoff_ms": 1_000,
+    // The environment's proxies are for other traffic: they would see the token and the answers.
+    "grpc.enable_http_proxy": 0,
   });
 }
 

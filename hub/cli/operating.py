@@ -18,6 +18,7 @@ from hub.service.overview import BackendView, ExplainView, InstanceView, RouteVi
 
 if TYPE_CHECKING:
     from hub.cli.discovery import Operator
+    from hub.service.freshness import Limited
 
 
 @click.command()
@@ -104,6 +105,8 @@ def _show_backends(hub: Operator, *, as_json: bool) -> None:
             say(_awaited_text(backend), err=True)
         for problem in _problems(backend):
             say(f'warning: backend "{backend.name}": {problem}', err=True)
+        if backend.freshness_limited is not None:
+            say(_limited_text(backend.name, backend.freshness_limited), err=True)
 
 
 def _ignored_text(backend: BackendView) -> str:
@@ -133,6 +136,13 @@ def _problems(backend: BackendView) -> list[str]:
         if one.state == "unresponsive"
     ]
     return list(dict.fromkeys(problems))
+
+
+def _limited_text(backend: str, limited: Limited) -> str:
+    return (
+        f'note: backend "{backend}" says that its answers are fresh for {limited.wanted_s:g} s; cache.max of route '
+        f'"{limited.route}" limits this to {limited.allowed_s:g} s'
+    )
 
 
 def _instance_cells(backend: BackendView, one: InstanceView | None) -> tuple[str, ...]:

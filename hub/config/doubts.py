@@ -44,12 +44,26 @@ def report_doubts(written: shape.File, findings: Findings) -> None:
                 ("clients", index, "max_in_flight"),
                 f"is more than limits.requests_in_flight ({written.limits.requests_in_flight}), which is reached first",
             )
+    _bulkhead(written, findings)
+
+
+def _bulkhead(written: shape.File, findings: Findings) -> None:
+    limit = written.route_max_in_flight
+    for client in written.clients:
+        if limit is not None and limit >= client.max_in_flight:
+            findings.doubt(
+                ("route_max_in_flight",),
+                f'is not less than max_in_flight of client "{client.name}" ({client.max_in_flight}), so one route '
+                "whose backends hang blocks all requests of this client",
+            )
+            return
 
 
 def _times(written: shape.File, findings: Findings) -> None:
     _deadline(("deadline",), written.deadline, findings)
-    if findings.places.written(("wait_for_absent",)):
-        _wait(("wait_for_absent",), written.wait_for_absent, written.deadline, findings)
+    for key in ("wait_for_absent", "wait_for_busy"):
+        if findings.places.written((key,)):
+            _wait((key,), getattr(written, key), written.deadline, findings)
 
 
 def _deadline(at: At, text: str, findings: Findings) -> None:
@@ -115,8 +129,9 @@ def _route(at: At, route: shape.Route, written: shape.File, findings: Findings) 
     deadline = route.deadline or written.deadline
     if route.deadline is not None:
         _deadline((*at, "deadline"), route.deadline, findings)
-    if route.wait_for_absent is not None:
-        _wait((*at, "wait_for_absent"), route.wait_for_absent, deadline, findings)
+    for key in ("wait_for_absent", "wait_for_busy"):
+        if getattr(route, key) is not None:
+            _wait((*at, key), getattr(route, key), deadline, findings)
     if route.guard is not None:
         _guard((*at, "guard"), route.guard, written, findings)
     if route.cache is not None:

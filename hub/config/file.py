@@ -263,12 +263,18 @@ class StaleIfError(_Entry, frozen=True, kw_only=True):
 
 
 class Cache(_Entry, frozen=True, kw_only=True):
-    """How long an accepted answer is reused without calling the backend."""
+    """How long an accepted answer is reused without calling the backend; it counts from the start of the call."""
 
     fresh: Annotated[Duration, Meta(description="For backends that do not say how long their answers are fresh.")] = (
         "0s"
     )
-    max: Annotated[Duration, Meta(description="Upper limit, also for what a backend says.")] = "1m"
+    max: Annotated[
+        Duration,
+        Meta(
+            description="Upper limit, also for what a backend says (`fresh_for`). The hub applies it and says so once "
+            "for each backend: as the notice `fresh_for_limited` and in `appset-hub backends list`."
+        ),
+    ] = "1m"
 
 
 class Route(_Entry, frozen=True, kw_only=True):
@@ -293,11 +299,14 @@ class Route(_Entry, frozen=True, kw_only=True):
         Meta(
             description="`concat`: all sets, in the members' order. `{merge: {on: [keys]}}`: the first member's sets, "
             "each enriched by the others' with equal keys; conflicts and duplicates are errors. `first`: the next "
-            "member only if the previous one failed; an empty answer is an answer."
+            "member only if the previous one failed; an empty answer is an answer, and a busy backend has not failed."
         ),
     ] = "concat"
     deadline: Annotated[Duration | None, Meta(description="Overrides `deadline` for this route.")] = None
     wait_for_absent: Annotated[Duration | None, Meta(description="Overrides `wait_for_absent` for this route.")] = None
+    wait_for_busy: Annotated[Duration | None, Meta(description="Overrides `wait_for_busy` for this route.")] = None
+    max_in_flight: Annotated[Count | None, Meta(description="Overrides `route_max_in_flight` for this route.")] = None
+    share_within: Annotated[Duration | None, Meta(description="Overrides `share_within` for this route.")] = None
     required_keys: Annotated[
         list[Key], Meta(description="Keys that every set must have; an answer that lacks one is a 502.")
     ] = []
@@ -486,6 +495,42 @@ class File(_Entry, frozen=True, kw_only=True):
         Duration,
         Meta(description="How long a request waits for a disconnected backend, within the deadline."),
     ] = "3s"
+    wait_for_busy: Annotated[
+        Duration,
+        Meta(
+            description="How long a request waits for a backend whose instances are all at their `max_in_flight`, "
+            "within the deadline. The time starts again whenever one of them finishes a question: a queue that moves "
+            "is waited for. If none does, they hang, and further requests get a 503 at once. Raise it for a backend "
+            "that takes longer for a question and handles few at a time."
+        ),
+    ] = "3s"
+    route_max_in_flight: Annotated[
+        Count | None,
+        Meta(
+            description="Concurrent requests of one route; beyond this, requests get a 503, so that a route whose "
+            "backends hang leaves room for the others. Names served by claims have the same limit for each set of "
+            "backends. Requests answered from `cache` do not count. Default: half of the smallest `max_in_flight` of "
+            "all clients, which is 128 unless they set it. Lower it if several routes share a backend, because they "
+            "hang together."
+        ),
+    ] = None
+    share_within: Annotated[
+        Duration,
+        Meta(
+            description="Equal questions share one call to the backends if it started less than this ago; a later one "
+            "starts its own, so no request gets an older answer, except from `cache` or `stale_if_error`. "
+            "At most 3 equal calls run at a time. `0s`: nothing is shared."
+        ),
+    ] = "1s"
+    proxy_from_environment: Annotated[
+        bool,
+        Meta(
+            description="Connect to backends through the proxy that the environment variables `grpc_proxy`, "
+            "`https_proxy` or `http_proxy` name, except for hosts in `no_proxy`. By default they are ignored, and the "
+            "log says so once (`proxy_ignored`). Changing it needs a restart.",
+            extra={"expected": "true or false"},
+        ),
+    ] = False
     clients: Annotated[list[Client], Meta(description="Callers over HTTP.")] = []
     backends: Annotated[
         list[Backend], Meta(description="Backends that may register, or that the hub connects to.")
@@ -498,7 +543,8 @@ class File(_Entry, frozen=True, kw_only=True):
         StaleIfError | None,
         Meta(
             description="When a member fails or is absent, or an answer is held: return the last accepted answer "
-            "instead of an error. For routes that do not set it; off by default."
+            "instead of an error. Not when the hub itself refuses because a limit is reached or it is shutting down. "
+            "For routes that do not set it; off by default."
         ),
     ] = None
     cache: Annotated[Cache, Meta(description="For routes that do not set it.")] = Cache()

@@ -12,7 +12,7 @@ from hub.config.durations import MAX_S, seconds
 from hub.config.suggestions import did_you_mean
 from hub.core import settings as core
 from hub.core.answer import Limits
-from hub.core.clients import Client
+from hub.core.clients import DEFAULT_IN_FLIGHT, Client
 from hub.core.combine import AnswerRules, Combine, Concat, First, Merge
 from hub.core.directory import Grant
 from hub.core.guard import GuardPolicy
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hub.config.read import Written
 
 _LEAST_RESOLVE_S = 1.0  # A name is looked up once a second at most.
-
+_PART_OF_CLIENT = 2  # One route gets this part of a client's requests in flight.
 _MAX_SUGGESTIONS = 20  # Each compares with every name; a file with more such mistakes has another problem.
 
 
@@ -43,6 +43,7 @@ class Resolver:
         self._credentials = CredentialReader(files, written.findings)
         self._dev = dev
         self._suggestions_left = _MAX_SUGGESTIONS
+        self._route_max_in_flight = _route_max_in_flight(written.file)
 
     def settings(self, path: Path | None, folder: Path) -> core.Settings:
         """The settings; only good if nothing was found wrong."""
@@ -69,6 +70,7 @@ class Resolver:
             log_format=written.log.format,
             log_level=written.log.level,
             dev=self._dev,
+            proxy_from_environment=written.proxy_from_environment,
             watched=dict(self._files.watched),
         )
         self._check_not_overwritten(settings.store.url)
@@ -221,6 +223,9 @@ class Resolver:
             if entry.deadline
             else seconds(written.deadline),
             wait_for_absent_s=self._seconds((*at, "wait_for_absent"), entry.wait_for_absent or written.wait_for_absent),
+            wait_for_busy_s=self._seconds((*at, "wait_for_busy"), entry.wait_for_busy or written.wait_for_busy),
+            max_in_flight=entry.max_in_flight or self._route_max_in_flight,
+            share_within_s=self._seconds((*at, "share_within"), entry.share_within or written.share_within),
             rules=AnswerRules(required_keys=tuple(entry.required_keys), unique_by=tuple(entry.unique_by)),
             values=ValueRules(numbers=entry.numbers, nulls=entry.nulls, echo=tuple(entry.echo)),
             trust=self._trust(at, entry),
@@ -257,6 +262,9 @@ class Resolver:
             members=(),
             deadline_s=self._positive(("deadline",), written.deadline),
             wait_for_absent_s=self._seconds(("wait_for_absent",), written.wait_for_absent),
+            wait_for_busy_s=self._seconds(("wait_for_busy",), written.wait_for_busy),
+            max_in_flight=self._route_max_in_flight,
+            share_within_s=self._seconds(("share_within",), written.share_within),
             trust=self._trust((), written),
         )
 
@@ -317,6 +325,14 @@ class Resolver:
             max_backend_in_flight=limits.max_backend_in_flight,
             max_instances=limits.max_instances,
         )
+
+
+def _route_max_in_flight(written: shape.File) -> int:
+    """What is written, or a part of what the smallest client may have, so that one stuck route leaves it the rest."""
+    if written.route_max_in_flight is not None:
+        return written.route_max_in_flight
+    smallest = min((one.max_in_flight for one in written.clients), default=DEFAULT_IN_FLIGHT)
+    return max(1, smallest // _PART_OF_CLIENT)
 
 
 def _guard(guard: shape.Guard) -> GuardPolicy:

@@ -7,6 +7,8 @@ import msgspec
 from hub.core.errors import NotAllowed
 from hub.core.patterns import any_matches
 
+DEFAULT_IN_FLIGHT = 256
+
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
     """One holder of tokens.
@@ -18,7 +20,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     application_sets: tuple[str, ...] = ("*",)
     routes: tuple[str, ...] = ("*",)
-    max_in_flight: int = 256
+    max_in_flight: int = DEFAULT_IN_FLIGHT
 
     def check_name(self, application_set_name: str) -> None:
         """Raise ``NotAllowed`` unless this client may ask for the name."""

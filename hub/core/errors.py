@@ -32,6 +32,7 @@
     │   ├── StoreUninitialised
     │   ├── StoreLost
     │   ├── StoreDamaged
+    │   ├── RouteBusy
     │   ├── Shedding
     │   └── Draining
     ├── BadGateway          502
@@ -41,13 +42,20 @@
     ├── DeadlinePassed      504
     └── InternalError       500
 
+Some are the hub's own choice, whatever the backends would have said (``is_own``). Nothing stands in for these: a hub
+must not ask other members or give old answers because it is under load.
+
 ``str(error)`` is what the caller reads in the ApplicationSet's status: one line, no secret, and the same text for the
 same fault, because Argo CD writes the status anew whenever the text changes.
 """
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
+
+MIN_RETRY_AFTER_S = 1
+MAX_RETRY_AFTER_S = 3600
 
 
 class HubError(Exception):
@@ -55,7 +63,8 @@ class HubError(Exception):
 
     status: ClassVar[int]
     reason: ClassVar[str]
-    retry_after_s: ClassVar[int | None] = None
+    is_own: ClassVar[bool] = False
+    retry_after_s: int | None = None
 
 
 class InvalidRequest(HubError):
@@ -171,6 +180,7 @@ class ClientLimit(HubError):
 
     status = 429
     reason = "client_limit"
+    is_own = True
     retry_after_s = 5
 
 
@@ -203,12 +213,18 @@ class BackendBusy(Unavailable):
     """Every instance of a member has as many questions in flight as it takes."""
 
     reason = "backend_busy"
+    is_own = True
 
 
 class BackendNotReady(Unavailable):
-    """A backend says that it cannot answer yet."""
+    """A backend says that it cannot answer yet; ``retry_after_s`` is when it expects to, within the hub's limits."""
 
     reason = "backend_not_ready"
+
+    def __init__(self, text: str, retry_after_s: float | None = None) -> None:
+        super().__init__(text)
+        if retry_after_s is not None:
+            self.retry_after_s = math.ceil(min(max(retry_after_s, MIN_RETRY_AFTER_S), MAX_RETRY_AFTER_S))
 
 
 class StoreNeeded(Unavailable):
@@ -241,16 +257,25 @@ class StoreDamaged(Unavailable):
     reason = "store_damaged"
 
 
+class RouteBusy(Unavailable):
+    """The route has as many requests in flight as it may have."""
+
+    reason = "route_busy"
+    is_own = True
+
+
 class Shedding(Unavailable):
     """The hub has as many requests in flight as it may have."""
 
     reason = "shedding"
+    is_own = True
 
 
 class Draining(Unavailable):
     """The hub is shutting down."""
 
     reason = "draining"
+    is_own = True
 
 
 class BadGateway(HubError):

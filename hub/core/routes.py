@@ -54,8 +54,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Which backends answer, and how.
 
     ``application_sets`` and ``parameters`` are glob patterns; all of ``parameters`` must match a top-level text of the
-    input. ``deadline_s`` and ``wait_for_absent_s`` are seconds. ``unseen``, of a route made of claims: backends that
-    have never connected and may claim the name too.
+    input. ``unseen``, of a route made of claims: backends that have never connected and may claim the name too.
+    ``max_in_flight``: the most requests at a time; ``None`` is any number. ``share_within_s``: how long after its start
+    an ask is still shared with equal questions.
     """
 
     name: str
@@ -69,6 +70,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     values: ValueRules = ValueRules()
     trust: Trust = Trust()
     unseen: tuple[str, ...] = ()
+    wait_for_busy_s: float = 3.0
+    max_in_flight: int | None = None
+    share_within_s: float = 1.0
 
     @property
     def claimed(self) -> bool:

@@ -17,6 +17,7 @@ _FIXED: dict[str, Callable[[Settings], Any]] = {
     "store": lambda settings: settings.store,
     "limits": lambda settings: settings.limits,
     "dial": lambda settings: settings.dial,
+    "proxy_from_environment": lambda settings: settings.proxy_from_environment,
     "drain": lambda settings: settings.drain,
     "log.format": lambda settings: settings.log_format,
     "log.level": lambda settings: settings.log_level,

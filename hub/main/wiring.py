@@ -6,6 +6,7 @@ Builds every part, opens and closes them in order, and carries a new configurati
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import time
 import traceback
@@ -20,8 +21,8 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from hub import __version__
 from hub.core.clients import Client
 from hub.core.directory import Directory, Grant
-from hub.core.events import CertificateInForce, ConfigurationDoubtful, HubStarted, InternalFault
-from hub.core.routes import RouteTable
+from hub.core.events import CertificateInForce, ConfigurationDoubtful, HubStarted, InternalFault, ProxyIgnored
+from hub.core.routes import CLAIMED, RouteTable
 from hub.core.tokens import TokenRing
 from hub.http.admin import Admin, Readiness
 from hub.http.admin_site import AdminSite
@@ -32,6 +33,7 @@ from hub.http.getparams import GetParams, RequestIds
 from hub.http.server import HttpServer
 from hub.main.certificates import Certificates, check_new, server_context
 from hub.main.fixed import needs_restart
+from hub.main.proxies import proxy_variables
 from hub.main.storing import ID_BYTES
 from hub.main.supervisor import Supervisor
 from hub.rpc.credentials import BackendAccess, Credentials
@@ -43,8 +45,10 @@ from hub.rpc.server import CannotListen, RpcServer, ServerTls
 from hub.schema import JsonSchemas
 from hub.service.ask import Asker
 from hub.service.audit import AuditLog
+from hub.service.bulkhead import Bulkhead
 from hub.service.completeness import Completeness
 from hub.service.execute import Execute
+from hub.service.freshness import FreshnessLimits
 from hub.service.guard import Guard
 from hub.service.inputs import Inputs
 from hub.service.keeping import StoreKeeper
@@ -119,6 +123,7 @@ class Hub:
             )
         )
         self._tell_certificates()
+        self._tell_proxies()
         self._warn(self._settings)
         return self
 
@@ -159,6 +164,8 @@ class Hub:
         self._guard = Guard(store, self.telemetry, time.time, audit)
         await self._guard.open()
         completeness = Completeness(store)
+        self._freshness = FreshnessLimits(self.telemetry)
+        self._bulkhead = Bulkhead()
         self._execute = Execute(
             keeper=self._keeper,
             routing=self._routing,
@@ -168,6 +175,8 @@ class Hub:
             remembered=self._remembered,
             guard=self._guard,
             last_good=LastGoodAnswers(store, self.telemetry, time.time),
+            freshness=self._freshness,
+            bulkhead=self._bulkhead,
             events=self.telemetry,
             clock=clock,
             timekeeper=timekeeper,
@@ -179,6 +188,7 @@ class Hub:
                 max_answer_bytes=limits.answer.max_bytes,
                 security=_dial_security(settings),
                 keep=partial(self.supervisor.keep, "dial_watch"),
+                proxy_from_environment=settings.proxy_from_environment,
                 patience=Patience(check_after_s=settings.dial.check_after_s, give_up_s=settings.dial.give_up_after_s),
             )
         )
@@ -209,7 +219,7 @@ class Hub:
                 max_addresses=settings.dial.max_addresses,
             ),
         )
-        self._overview = Overview(directory, self._routing, completeness)
+        self._overview = Overview(directory, self._routing, completeness, self._freshness)
         self.membership.configure(grants)
         self._set_routes(settings)
         self.supervisor.start("lease_expiry", self.membership.expire)
@@ -276,7 +286,16 @@ class Hub:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
         self._registry.register(
-            SnapshotCollector(_Snapshot(self._overview, self._admission, self._remembered, self._guard, self._keeper))
+            SnapshotCollector(
+                _Snapshot(
+                    overview=self._overview,
+                    admission=self._admission,
+                    bulkhead=self._bulkhead,
+                    remembered=self._remembered,
+                    guard=self._guard,
+                    keeper=self._keeper,
+                )
+            )
         )
         self.readiness = Readiness(lambda: self.supervisor.failing)
         self._admin = Admin(
@@ -342,6 +361,7 @@ class Hub:
         self.membership.configure(new.grants)
         self.membership.redial(redial)
         self._routing.take(new.routes)
+        self._freshness.forget()
         if settings.grpc_tls is not None:
             self._grpc_certificates.files = settings.grpc_tls
         self._registered.recheck()
@@ -349,6 +369,11 @@ class Hub:
         self._warn(settings)
         self.readiness.needs_restart = needs_restart(self._settings, settings)
         return self.readiness.needs_restart
+
+    def _tell_proxies(self) -> None:
+        variables = proxy_variables(os.environ)
+        if variables and not self._settings.proxy_from_environment:
+            self.telemetry.emit(ProxyIgnored(variables=variables))
 
     def _tell_certificates(self) -> None:
         now: dict[Literal["http", "grpc"], TlsFiles | None] = {
@@ -396,10 +421,12 @@ class Replacement:
 class _Snapshot:
     """What the metrics count when somebody scrapes."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is counted, each of them named at the call
         self,
+        *,
         overview: Overview,
         admission: Admission,
+        bulkhead: Bulkhead,
         remembered: RememberedAnswers,
         guard: Guard,
         keeper: StoreKeeper,
@@ -408,6 +435,7 @@ class _Snapshot:
         self._guard = guard
         self._overview = overview
         self._admission = admission
+        self._bulkhead = bulkhead
         self._remembered = remembered
 
     def instances(self) -> Iterable[tuple[str, str, int]]:
@@ -418,6 +446,9 @@ class _Snapshot:
 
     def requests_in_flight(self) -> int:
         return self._admission.in_flight
+
+    def route_requests(self) -> Iterable[tuple[str, int]]:
+        return self._bulkhead.counts(CLAIMED)
 
     def held_answers(self) -> int:
         return self._guard.held_count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from hub.core.directory import BackendInfo
 from hub.service.ports import AskError, Broken, InstanceLost, InvalidInput, NotReady, RawAnswer, TimedOut, TooLarge
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from google.protobuf.duration_pb2 import Duration
 
     from hub.service.ports import Ask
@@ -21,6 +24,8 @@ MAX_DIGEST_BYTES = 128
 MAX_NOTICES = 20
 MAX_NOTICE_CHARS = 500
 MAX_MESSAGE_CHARS = 300
+
+RETRY_AFTER = "retry-after"  # The trailing metadata of a dialled backend that is not ready, in decimal seconds.
 
 _NANOS = 1_000_000_000
 
@@ -90,7 +95,9 @@ def outcome(answer: registry_pb2.Answer) -> RawAnswer:
     if kind == "response":
         return raw_answer(answer.response)
     if kind == "failure":
-        raise failure(_CODES.get(answer.failure.code, grpc.StatusCode.UNKNOWN), answer.failure.message)
+        failed = answer.failure
+        after_s = seconds(failed.retry_after) if failed.HasField("retry_after") else None
+        raise failure(_CODES.get(failed.code, grpc.StatusCode.UNKNOWN), failed.message, retry_after_s=after_s)
     raise Broken("an answer without an outcome")
 
 
@@ -119,7 +126,17 @@ def _notice(notice: backend_pb2.Notice) -> Notice:
     return Notice(kind="from_backend", text=one_line(notice.text, MAX_NOTICE_CHARS), severity=severity)
 
 
-def failure(code: grpc.StatusCode, message: str, *, lost: bool = False) -> AskError:
+def retry_after_s(trailing: Iterable[tuple[str, str | bytes]] | None) -> float | None:
+    """After how many seconds a call should be repeated, by its trailing metadata; ``None`` if it does not say."""
+    text = next((value for key, value in trailing or () if key == RETRY_AFTER), "")
+    try:
+        after_s = float(text)
+    except ValueError:
+        return None
+    return after_s if math.isfinite(after_s) else None
+
+
+def failure(code: grpc.StatusCode, message: str, *, lost: bool = False, retry_after_s: float | None = None) -> AskError:
     """The error of a gRPC status; ``lost`` says that the connection broke rather than that the backend said so."""
     text = one_line(message, MAX_MESSAGE_CHARS)
     if lost:
@@ -128,7 +145,7 @@ def failure(code: grpc.StatusCode, message: str, *, lost: bool = False) -> AskEr
         case grpc.StatusCode.INVALID_ARGUMENT:
             return InvalidInput(text or "it does not say why")
         case grpc.StatusCode.UNAVAILABLE:
-            return NotReady(text or "it does not say why")
+            return NotReady(text or "it does not say why", retry_after_s)
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return TimedOut(text)
         case grpc.StatusCode.RESOURCE_EXHAUSTED:

@@ -13,7 +13,7 @@ import msgspec
 from hub.core.names import host_name
 from hub.rpc.connection import Connection
 from hub.rpc.link import DialledLink, Patience
-from hub.rpc.options import message_sizes, seldom_pings
+from hub.rpc.options import message_sizes, proxies, seldom_pings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -64,7 +64,7 @@ async def _once(work: Callable[[], Coroutine[None, None, None]]) -> None:
 class ChannelDialler:
     """Opens channels, and closes them all when its context ends."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its settings, each of them named at the call
         self,
         clock: Clock,
         *,
@@ -72,12 +72,14 @@ class ChannelDialler:
         security: dict[str, DialSecurity],
         keep: Keep = _once,
         patience: Patience | None = None,
+        proxy_from_environment: bool = False,
     ) -> None:
         self._clock = clock
         self._keep = keep
         self._patience = patience or Patience()
         self._options = [
             *seldom_pings(),
+            *proxies(from_environment=proxy_from_environment),
             *message_sizes(max_answer_bytes),
             ("grpc.initial_reconnect_backoff_ms", _RECONNECT_FIRST_MS),
             ("grpc.min_reconnect_backoff_ms", _CONNECT_WITHIN_MS),

@@ -126,7 +126,8 @@ class DialledLink:
         lost = error.code() is grpc.StatusCode.UNAVAILABLE and not connection.ready
         if lost and self._observer is not None and connection is self._connection:
             self._observer.reachable(yes=False)
-        return codec.failure(error.code(), error.details() or "", lost=lost)
+        after_s = codec.retry_after_s(error.trailing_metadata())
+        return codec.failure(error.code(), error.details() or "", lost=lost, retry_after_s=after_s)
 
     def _use(self, connection: Connection) -> None:
         self._connection = connection

@@ -108,7 +108,7 @@ class Asker:
         """Ask one member after the other until one does not fail; each has an equal share of the time that is left.
 
         Raises:
-            HubError: all failed; the first one's failure.
+            HubError: all failed; the first one's failure. Or one was not asked, because it is busy.
         """
         members = inquiry.route.members
         failure: HubError | None = None
@@ -117,6 +117,9 @@ class Asker:
             try:
                 return [await self.ask(inquiry, backend, share)]
             except HubError as error:
+                if error.is_own:
+                    # It has not failed; the hub has not even asked it.
+                    raise
                 failure = failure or error
         assert failure is not None  # noqa: S101 - a route has at least one member.
         raise failure
@@ -185,6 +188,7 @@ class Asker:
             route=route.name,
             claimed_name=question.application_set_name if route.claimed else None,
             wait_for_absent_s=route.wait_for_absent_s,
+            wait_for_busy_s=route.wait_for_busy_s,
             deadline=deadline,
         )
         if self._breakages.pauses(backend, question, self._clock()):
@@ -220,7 +224,7 @@ class Asker:
         """Whether to ask once more: behind an address there may be others, an attached instance is only one.
 
         One that is lost or on its way out is replaced by its next process, for which the pool waits a little; unless it
-        is this question that breaks one connection after another.
+        is this question that breaks one connection after another. One that says when to ask again is not asked before.
         """
         if isinstance(error, ports.Unresponsive):
             # That instance is not ready any more. If it is the only one, waiting would only delay the refusal.
@@ -230,6 +234,8 @@ class Asker:
             self._breakages.lost(turn.backend, question, now_s)
             return not self._breakages.pauses(turn.backend, question, now_s)
         self._breakages.survived(turn.backend, question)
+        if isinstance(error, ports.NotReady) and error.retry_after_s is not None:
+            return self._pool.has_other(turn, instance)
         return instance.kind != "attached" or instance.state == "leaving" or self._pool.has_other(turn, instance)
 
     def _tell(self, error: ports.AskError, backend: str, ask: ports.Ask) -> None:
@@ -287,7 +293,7 @@ def _translated(error: ports.AskError, backend: str) -> HubError:
         case ports.InstanceLost():
             return BackendAbsent(f'the connection to backend "{backend}" broke while it was asked, twice')
         case ports.NotReady():
-            return BackendNotReady(f'backend "{backend}" is not ready: {error}')
+            return BackendNotReady(f'backend "{backend}" is not ready: {error}', error.retry_after_s)
         case ports.InvalidInput():
             return InputRefused(f'backend "{backend}" refuses the input: {error}')
         case ports.TooLarge():

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import msgspec
 
 from hub.core.combine import Answer, First, combine
 from hub.core.deadline import Deadline
-from hub.core.errors import HubError, StoreFailed
+from hub.core.errors import DeadlinePassed, HubError, StoreFailed
 from hub.core.events import AnswerCached
 from hub.core.question import Call, Question
 from hub.core.values import check_echo
 from hub.service.ask import Answered, Asker, Inquiry
-from hub.service.flights import Caller, Flights
+from hub.service.flights import Caller, Flights, NeverBegan
 from hub.service.remembered import Remembered
 
 if TYPE_CHECKING:
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from hub.core.answer import CheckedAnswer, Limits
     from hub.core.clients import Client
     from hub.core.routes import Route
+    from hub.service.bulkhead import Bulkhead
     from hub.service.completeness import Completeness
+    from hub.service.freshness import FreshnessLimits
     from hub.service.guard import Guard
     from hub.service.inputs import Inputs
     from hub.service.keeping import StoreKeeper
@@ -66,6 +70,8 @@ class Execute:
         remembered: RememberedAnswers,
         guard: Guard,
         last_good: LastGoodAnswers,
+        freshness: FreshnessLimits,
+        bulkhead: Bulkhead,
         events: Events,
         clock: Clock,
         timekeeper: Timekeeper,
@@ -79,11 +85,14 @@ class Execute:
         self._remembered = remembered
         self._guard = guard
         self._last_good = last_good
+        self._freshness = freshness
+        self._bulkhead = bulkhead
         self._events = events
         self._clock = clock
         self._timekeeper = timekeeper
         self._limits = limits
-        self._flights: Flights[Answer] = Flights()
+        self._flights: Flights[Answer] = Flights(clock)
+        self._settling: WeakValueDictionary[Question, asyncio.Lock] = WeakValueDictionary()
 
     async def __call__(self, request: Request) -> Answer:
         """The complete answer to a request.
@@ -103,16 +112,36 @@ class Execute:
             application_set_namespace=call.application_set_namespace,
             input_json=call.input_json,
         )
-        remembered = self._remembered.get(question)
-        if remembered is not None and remembered.route is route and self._clock() < remembered.fresh_until_s:
+        remembered, now_s = self._remembered.get(question), self._clock()
+        if remembered is not None and remembered.route is route and now_s < remembered.fresh_until_s:
             self._events.emit(_CACHED)
             return remembered.combined
         check_echo(route.values, call.parameters, route.name)
         self._inputs.check(route, call.parameters)
-        deadline = Deadline(self._clock() + route.deadline_s)
-        return await self._flights.join(
-            (question, route), request.caller, lambda: self._answer(question, route, request, deadline, remembered)
-        )
+        self._bulkhead.enter(route)
+        try:
+            return await self._shared(question, route, request, remembered, now_s)
+        finally:
+            self._bulkhead.leave(route)
+
+    async def _shared(
+        self, question: Question, route: Route, request: Request, remembered: Remembered | None, now_s: float
+    ) -> Answer:
+        """The answer of an ask that other callers may share; it begins no later than now."""
+        deadline = Deadline(now_s + route.deadline_s)
+        try:
+            return await self._flights.join(
+                (question, route),
+                request.caller,
+                lambda: self._answer(question, route, request, deadline, remembered),
+                within_s=route.share_within_s,
+                until_s=deadline.at_s,
+            )
+        except NeverBegan as error:
+            raise DeadlinePassed(
+                f'route "{route.name}" is still waiting for the answers to earlier, equal questions (its deadline is '
+                f"{route.deadline_s:g} s)"
+            ) from error
 
     def _route(self, request: Request) -> Route:
         call, client = request.call, request.client
@@ -151,28 +180,47 @@ class Execute:
     ) -> Answer:
         """The combined answer, once it may be taken for the truth; only then is anything remembered of it."""
         question, route = inquiry.question, inquiry.route
-        fresh_for_s = _fresh_for_s(route, answered)
-        if remembered is not None and remembered.route is route and _same(answered, remembered.members):
-            answer, is_new = remembered.combined, False
-        else:
-            members = [(one.backend, one.answer) for one in answered]
-            answer, is_new = combine(members, route.recipe, parameters, self._limits), True
-        needs_review = is_new or self._guard.holds(question)
-        if needs_review or route.trust.stale_max_age_s is not None:
-            await self._settle(inquiry, answer, needs_review=needs_review)
-        if is_new or fresh_for_s > 0:
-            self._remember(inquiry, answered, answer, fresh_for_s)
-        return answer
+        fresh_for_s = self._freshness.fresh_for_s(route, answered, question.application_set_name)
+        known = self._unchanged(inquiry, answered, remembered)
+        if known is not None and route.trust.stale_max_age_s is None and not self._guard.holds(question):
+            if fresh_for_s > 0:
+                self._remember(inquiry, answered, known, fresh_for_s)
+            return known
+        try:
+            with self._timekeeper.until(inquiry.deadline):
+                # Several asks of one question may be under way, and what one is compared to is what another one sets.
+                async with self._only_one(question):
+                    known = self._unchanged(inquiry, answered, remembered)
+                    answer = known or self._combined(inquiry, parameters, answered)
+                    needs_review = known is None or self._guard.holds(question)
+                    await self._settle(inquiry, answer, needs_review=needs_review)
+                    if known is None or fresh_for_s > 0:
+                        self._remember(inquiry, answered, answer, fresh_for_s)
+                    return answer
+        except TimeoutError as error:
+            raise StoreFailed("the hub's store did not answer in time") from error
+
+    def _unchanged(self, inquiry: Inquiry, answered: list[Answered], remembered: Remembered | None) -> Answer | None:
+        """The last accepted answer, if these are its members' and no other one was accepted since the ask began."""
+        if remembered is None or remembered.route is not inquiry.route or not _same(answered, remembered.members):
+            return None
+        return remembered.combined if self._remembered.get(inquiry.question) is remembered else None
+
+    def _combined(self, inquiry: Inquiry, parameters: Mapping[str, Any], answered: list[Answered]) -> Answer:
+        members = [(one.backend, one.answer) for one in answered]
+        return combine(members, inquiry.route.recipe, parameters, self._limits)
+
+    def _only_one(self, question: Question) -> asyncio.Lock:
+        lock = self._settling.get(question)
+        if lock is None:
+            lock = self._settling[question] = asyncio.Lock()
+        return lock
 
     async def _settle(self, inquiry: Inquiry, answer: Answer, *, needs_review: bool) -> None:
         """Let the guard accept an answer, and keep it as the last good one, before it may leave."""
-        try:
-            with self._timekeeper.until(inquiry.deadline):
-                if needs_review:
-                    await self._guard.review(inquiry.question, inquiry.route, answer)
-                await self._last_good.keep(inquiry.question, inquiry.route, answer)
-        except TimeoutError as error:
-            raise StoreFailed("the hub's store did not answer in time") from error
+        if needs_review:
+            await self._guard.review(inquiry.question, inquiry.route, answer)
+        await self._last_good.keep(inquiry.question, inquiry.route, answer)
 
     def _remember(self, inquiry: Inquiry, answered: list[Answered], answer: Answer, fresh_for_s: float) -> None:
         self._remembered.put(
@@ -181,7 +229,8 @@ class Execute:
                 route=inquiry.route,
                 members={one.backend: one.answer for one in answered},
                 combined=answer,
-                fresh_until_s=self._clock() + fresh_for_s,
+                # From when it was asked: an answer is as old as that, however long it took.
+                fresh_until_s=inquiry.deadline.at_s - inquiry.route.deadline_s + fresh_for_s,
             ),
         )
 
@@ -192,9 +241,3 @@ def _same(answered: list[Answered], before: Mapping[str, CheckedAnswer]) -> bool
         if before.get(one.backend) is not one.answer:
             return False
     return len(answered) == len(before)
-
-
-def _fresh_for_s(route: Route, answered: list[Answered]) -> float:
-    """How long the whole is fresh: as long as the member whose answer is fresh for the shortest time."""
-    freshness = route.trust.freshness
-    return min([freshness.of(one.fresh_for_s) for one in answered])

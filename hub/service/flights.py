@@ -1,18 +1,30 @@
-"""Equal questions at the same time share one ask.
+"""Equal questions share one ask, if it began a moment ago.
 
-The first caller makes it himself; those who come while he does wait for what he gets. One who hangs up does not fail
-the others, not even the first; when all have, the ask is cancelled.
+The first caller makes it himself; those who come soon after wait for what he gets. One who comes later begins another
+ask, so that nobody gets an answer that is much older than his question. Once that has succeeded, the asks before it are
+pointless: whoever waits for them gets the newer answer. One who hangs up does not fail the others, not even the first;
+when all have, the ask is cancelled.
 """
 
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
 
+    from hub.service.ports import Clock
+
 T = TypeVar("T")
+
+MAX_SIDE_BY_SIDE = 3
+"""Asks of one question at a time: a slow backend must not be asked the same again and again."""
+
+
+class NeverBegan(Exception):
+    """All asks of this question took too long for another one to begin."""
 
 
 class Caller:
@@ -53,44 +65,91 @@ class Caller:
 
 
 class _Flight(Generic[T]):
-    __slots__ = ("first", "waiting")
+    """One ask, and who waits for it beside its first caller."""
 
-    def __init__(self, first: Caller) -> None:
+    def __init__(self, first: Caller, task: asyncio.Task[object] | None, began_s: float) -> None:
         self.first = first
+        self.began_s = began_s
         self.waiting: list[asyncio.Future[T]] = []
+        self._task = task
+        self._cancelling = 0 if task is None else task.cancelling()
+        self._newer: list[T] = []
+
+    def land(self, outcome: T) -> None:
+        """Give an outcome to all who wait."""
+        for waiter in self.waiting:
+            if not waiter.done():
+                waiter.set_result(outcome)
+
+    def fail(self, error: BaseException) -> None:
+        """Fail all who wait."""
+        for waiter in self.waiting:
+            _fail(waiter, error)
+
+    def overtake(self, outcome: T) -> None:
+        """End the ask with the outcome of one that began later."""
+        if not self._newer and self._task is not None:
+            self._newer.append(outcome)
+            self.land(outcome)
+            self._task.cancel()
+
+    def newer(self) -> list[T]:
+        """The outcome of the ask that ended this one, unless its task is cancelled for another reason as well."""
+        if self._newer and self._task is not None and self._task.uncancel() <= self._cancelling:
+            return self._newer
+        return []
 
 
 class Flights(Generic[T]):
     """What is under way, by what was asked."""
 
-    def __init__(self) -> None:
-        self._flights: dict[Hashable, _Flight[T]] = {}
+    def __init__(self, clock: Clock = lambda: 0.0) -> None:
+        self._clock = clock
+        # The asks of a question, the oldest first.
+        self._flights: dict[Hashable, list[_Flight[T]]] = {}
+        self._queues: dict[Hashable, list[asyncio.Future[None]]] = {}
 
-    async def join(self, key: Hashable, caller: Caller, start: Callable[[], Coroutine[None, None, T]]) -> T:
-        """The outcome of the flight that is under way under ``key``, or of a new one.
+    async def join(
+        self,
+        key: Hashable,
+        caller: Caller,
+        start: Callable[[], Coroutine[None, None, T]],
+        *,
+        within_s: float = inf,
+        until_s: float = inf,
+    ) -> T:
+        """The outcome of the flight under ``key`` that began less than ``within_s`` ago, or of a new one.
 
         Raises:
+            NeverBegan: too many are under way, and none ended until ``until_s``.
             Exception: whatever the flight raised, for each who waits.
         """
-        flight = self._flights.get(key)
-        # Nobody joins a flight that is being cancelled.
-        if flight is None or flight.first.is_cancelled:
-            return await self._lead(key, caller, start)
-        return await self._follow(flight)
+        while True:
+            flights = self._flights.get(key)
+            newest = flights[-1] if flights else None
+            # Nobody joins a flight that is being cancelled.
+            if newest is not None and not newest.first.is_cancelled and self._clock() - newest.began_s < within_s:
+                return await self._follow(newest)
+            if flights is None or len(flights) < MAX_SIDE_BY_SIDE:
+                return await self._lead(key, caller, start)
+            await self._queue(key, until_s)
 
     async def _lead(self, key: Hashable, caller: Caller, start: Callable[[], Coroutine[None, None, T]]) -> T:
-        flight = self._flights[key] = _Flight(caller)
+        flight: _Flight[T] = _Flight(caller, asyncio.current_task(), self._clock())
+        self._flights.setdefault(key, []).append(flight)
         try:
             outcome = await start()
         except BaseException as error:
-            self._land(key, flight)
-            for waiter in flight.waiting:
-                _fail(waiter, error)
-            raise
-        self._land(key, flight)
-        for waiter in flight.waiting:
-            if not waiter.done():
-                waiter.set_result(outcome)
+            self._end(key, flight)
+            newer = flight.newer()
+            if not newer:
+                flight.fail(error)
+                raise
+            outcome = newer[0]
+        else:
+            self._overtake(key, flight, outcome)
+            self._end(key, flight)
+        flight.land(outcome)
         if caller.has_hung_up:
             raise asyncio.CancelledError
         return outcome
@@ -106,14 +165,39 @@ class Flights(Generic[T]):
             flight.waiting.remove(waiter)
             flight.first.left()
 
-    def _land(self, key: Hashable, flight: _Flight[T]) -> None:
-        if self._flights.get(key) is flight:
+    async def _queue(self, key: Hashable, until_s: float) -> None:
+        """Wait until one of the flights ends."""
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue = self._queues.setdefault(key, [])
+        queue.append(ended)
+        try:
+            async with asyncio.timeout(None if until_s == inf else until_s - self._clock()):
+                await ended
+        except TimeoutError as error:
+            raise NeverBegan from error
+        finally:
+            queue.remove(ended)
+            if not queue and self._queues.get(key) is queue:
+                del self._queues[key]
+
+    def _overtake(self, key: Hashable, flight: _Flight[T], outcome: T) -> None:
+        flights = self._flights[key]
+        for older in flights[: flights.index(flight)]:
+            older.overtake(outcome)
+
+    def _end(self, key: Hashable, flight: _Flight[T]) -> None:
+        flights = self._flights[key]
+        flights.remove(flight)
+        if not flights:
             del self._flights[key]
+        for ended in self._queues.get(key, ()) if self._queues else ():
+            if not ended.done():
+                ended.set_result(None)
 
     @property
     def count(self) -> int:
         """How many are under way."""
-        return len(self._flights)
+        return sum(map(len, self._flights.values()))
 
 
 def _fail(waiter: asyncio.Future[T], error: BaseException) -> None:

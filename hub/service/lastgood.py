@@ -14,7 +14,6 @@ from hub.core.combine import Answer
 from hub.core.errors import (
     AnswerHeld,
     BackendAbsent,
-    BackendBusy,
     BackendNotReady,
     BackendUnresponsive,
     BadGateway,
@@ -33,16 +32,8 @@ if TYPE_CHECKING:
     from hub.core.routes import Route
     from hub.service.ports import Events, Store, WallClock
 
-# A member failed, is absent, or its answer is held. Anything else is the caller's fault or the hub's, and is said.
-_REPLACEABLE = (
-    AnswerHeld,
-    BadGateway,
-    BackendAbsent,
-    BackendBusy,
-    BackendNotReady,
-    BackendUnresponsive,
-    DeadlinePassed,
-)
+# A member failed, is absent, or its answer is held. Anything else is the caller's fault or the hub's own choice.
+_REPLACEABLE = (AnswerHeld, BadGateway, BackendAbsent, BackendNotReady, BackendUnresponsive, DeadlinePassed)
 
 _MAX_CACHED_BYTES = 64 * 1024 * 1024
 _REWRITE_AFTER = 0.1  # Of the maximum age: how old the time in the store may be, so that not each call writes.
@@ -61,6 +52,9 @@ class LastGood(msgspec.Struct, frozen=True, kw_only=True):
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(LastGood).decode
 _encode_route = msgspec.json.Encoder(order="sorted").encode
+
+# They change nothing about an answer, and answers that older hubs have kept have to stay usable.
+_NOT_OF_THE_ANSWER = ("wait_for_busy_s", "max_in_flight", "share_within_s")
 
 
 class LastGoodAnswers:
@@ -143,4 +137,7 @@ class LastGoodAnswers:
 
 
 def _print(route: Route) -> str:
-    return records.digest(_encode_route(route))
+    fields = msgspec.to_builtins(route)
+    for name in _NOT_OF_THE_ANSWER:
+        del fields[name]
+    return records.digest(_encode_route(fields))

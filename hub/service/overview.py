@@ -8,6 +8,7 @@ import msgspec
 
 from hub.core.combine import Combine, First, Merge
 from hub.core.errors import BackendNeverSeen
+from hub.service.freshness import Limited  # noqa: TC001 - msgspec reads it from the annotation.
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from hub.core.directory import Directory
     from hub.core.routes import Route
     from hub.service.completeness import Completeness
+    from hub.service.freshness import FreshnessLimits
     from hub.service.ports import Link
     from hub.service.routing import Routing
 
@@ -38,6 +40,7 @@ class BackendView(msgspec.Struct, frozen=True, kw_only=True):
 
     ``claimed`` is what it claims, ``granted`` what it may claim, ``ignored`` the claims that can never count because
     the grant excludes them. ``awaited``: it has never connected, and names that it may claim get no first answer.
+    ``freshness_limited``: it says that its answers are fresh for longer than a route allows.
     """
 
     name: str
@@ -48,6 +51,7 @@ class BackendView(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[str, ...]
     instances: tuple[InstanceView, ...]
     awaited: bool = False
+    freshness_limited: Limited | None = None
 
 
 class RouteView(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +82,14 @@ class ExplainView(msgspec.Struct, frozen=True, kw_only=True):
 class Overview:
     """Looks at the directory and the routes."""
 
-    def __init__(self, directory: Directory[Link], routing: Routing, completeness: Completeness) -> None:
+    def __init__(
+        self,
+        directory: Directory[Link],
+        routing: Routing,
+        completeness: Completeness,
+        freshness: FreshnessLimits,
+    ) -> None:
+        self._freshness = freshness
         self._directory = directory
         self._routing = routing
         self._completeness = completeness
@@ -117,6 +128,7 @@ class Overview:
                     routes=tuple(route.name for route in self._routing.table.routes if backend in route.members),
                     instances=tuple(self._instances(backend)),
                     awaited=backend in awaited,
+                    freshness_limited=self._freshness.of(backend),
                 )
             )
         return views

@@ -1,12 +1,14 @@
 """Whose turn it is: takes an instance for one ask, or waits until one is there and free.
 
-A backend that is absent is waited for a little; one that is merely busy, for as long as the deadline allows.
+A backend that is absent is waited for a little; one that is busy, as long as its instances finish questions. When none
+has for a while, they hang, and waiting does not help.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from math import inf
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,7 +28,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """For what an instance is taken.
 
     ``claimed_name`` is the applicationSetName if the route is made of claims, so that only instances that claim it are
-    taken.
+    taken. ``wait_for_busy_s`` is how long to wait for a busy backend that finishes nothing.
     """
 
     backend: str
@@ -34,6 +36,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     claimed_name: str | None
     wait_for_absent_s: float
     deadline: Deadline
+    wait_for_busy_s: float = inf
 
 
 class Pool:
@@ -43,6 +46,10 @@ class Pool:
         self._directory = directory
         self._clock = clock
         self._waiting: dict[str, deque[_Waiter]] = {}
+        # Of backends for which somebody waits: when one of their questions ended last.
+        self._moved_s: dict[str, float] = {}
+        # Of backends that kept somebody waiting in vain: since when none of their questions ended.
+        self._stuck_since_s: dict[str, float] = {}
 
     def take_now(self, turn: Turn, avoid: Instance[Link] | None) -> Instance[Link] | None:
         """What ``take`` would give if it did not wait, or ``None``."""
@@ -61,7 +68,7 @@ class Pool:
         Raises:
             BackendAbsent: none came in time.
             BackendUnresponsive: none came in time, and those that are known answer nothing.
-            BackendBusy: none became free in time.
+            BackendBusy: none became free in time, or none is going to.
         """
         instance = self.take_now(turn, avoid)
         if instance is None:
@@ -80,10 +87,13 @@ class Pool:
     def give_back(self, instance: Instance[Link]) -> None:
         """End what ``take`` began."""
         instance.in_flight -= 1
+        if self._stuck_since_s:
+            self._stuck_since_s.pop(instance.info.name, None)
         self._wake_one(instance.info.name)
 
     def changed(self, backend: str) -> None:
         """An instance of this backend came, or can be asked again: let all who wait look once more."""
+        self._stuck_since_s.pop(backend, None)
         for waiter in self._waiting.pop(backend, ()):
             waiter.wake()
 
@@ -92,6 +102,7 @@ class Pool:
         waiting = self._waiting.get(backend)
         if not waiting:
             return
+        self._moved_s[backend] = self._clock()
         for waiter in waiting:
             if not waiter.future.done() and self._directory.pick(backend, waiter.turn.claimed_name, None) is not None:
                 waiting.remove(waiter)
@@ -99,27 +110,39 @@ class Pool:
                 return
 
     async def _wait(self, turn: Turn, avoid: Instance[Link] | None) -> Instance[Link]:
-        busy_until = Deadline(turn.deadline.at_s - _LEFT_FOR_REFUSAL_S)
-        absent_until = busy_until.within(self._clock(), turn.wait_for_absent_s)
+        began_s = self._clock()
         while True:
-            present = self._directory.present(turn.backend, turn.claimed_name)
-            until = busy_until if present else absent_until
-            woken = await self._sleep(turn, until.left_s(self._clock()))
+            left_s = self._until(turn, began_s).left_s(self._clock())
+            if left_s <= 0:
+                raise self._refusal(turn)
+            await self._sleep(turn, left_s)
             instance = self._directory.pick(turn.backend, turn.claimed_name, avoid)
             if instance is not None:
                 return instance
-            if not woken or until.left_s(self._clock()) <= 0:
-                raise self._refusal(turn)
 
-    async def _sleep(self, turn: Turn, limit_s: float) -> bool:
-        """Wait for a change of the backend; false if there was none in time."""
+    def _until(self, turn: Turn, began_s: float) -> Deadline:
+        """When to give up, as far as can be said now."""
+        limit = Deadline(turn.deadline.at_s - _LEFT_FOR_REFUSAL_S)
+        if not self._directory.present(turn.backend, turn.claimed_name):
+            return limit.within(began_s, turn.wait_for_absent_s)
+        since_s = self._stuck_since_s.get(turn.backend)
+        if since_s is None:
+            since_s = max(began_s, self._moved_s.get(turn.backend, began_s))
+        until = limit.within(since_s, turn.wait_for_busy_s)
+        if until.at_s <= self._clock():
+            # Whoever comes next need not wait as long again.
+            self._stuck_since_s[turn.backend] = since_s
+        return until
+
+    async def _sleep(self, turn: Turn, limit_s: float) -> None:
+        """Wait for a change of the backend, within a limit."""
         waiter = _Waiter(turn)
         self._waiting.setdefault(turn.backend, deque()).append(waiter)
         try:
             async with asyncio.timeout(limit_s):
                 await waiter.future
         except TimeoutError:
-            return False
+            return
         except asyncio.CancelledError:
             if waiter.is_woken:
                 # It will not take the free place for which it was woken: pass it on.
@@ -129,7 +152,6 @@ class Pool:
             waiting = self._waiting.get(turn.backend)
             if waiting is not None and waiter in waiting:
                 waiting.remove(waiter)
-        return True
 
     def _refusal(self, turn: Turn) -> BackendAbsent | BackendBusy | BackendUnresponsive:
         if self._directory.present(turn.backend, turn.claimed_name):

@@ -50,7 +50,11 @@ class Unresponsive(InstanceLost):
 
 
 class NotReady(AskError):
-    """The backend cannot answer yet. Its text is for the caller."""
+    """The backend cannot answer yet. Its text is for the caller; ``retry_after_s`` is when it may, if it says."""
+
+    def __init__(self, text: str, retry_after_s: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
 
 
 class InvalidInput(AskError):

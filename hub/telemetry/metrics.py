@@ -46,6 +46,10 @@ class Snapshot(Protocol):
         """HTTP requests that are being answered."""
         ...
 
+    def route_requests(self) -> Iterable[tuple[str, int]]:
+        """Route, and how many requests it has in flight; those without any may be left out."""
+        ...
+
     def held_answers(self) -> int:
         """Answers that the guard holds now."""
         ...
@@ -75,6 +79,13 @@ class Metrics:
             "appset_hub_refusals",
             "Requests that were not answered with a 200, by reason.",
             ("reason",),
+            registry=registry,
+        )
+        self.own_refusals = Counter(
+            "appset_hub_own_refusals",
+            "Requests that the hub itself refused because of a limit or a shutdown, by route and reason: nothing stood "
+            "in for them.",
+            ("route", "reason"),
             registry=registry,
         )
         self.sets = Tally("appset_hub_parameter_sets", "Parameter sets returned, by route.", ("route",), registry)
@@ -213,6 +224,14 @@ class SnapshotCollector:
         yield GaugeMetricFamily(
             "appset_hub_requests_in_flight", "HTTP requests being answered.", self._snapshot.requests_in_flight()
         )
+        of_routes = GaugeMetricFamily(
+            "appset_hub_route_requests_in_flight",
+            "Requests that wait for the backends of a route; max_in_flight limits them.",
+            labels=("route",),
+        )
+        for route, count in self._snapshot.route_requests():
+            of_routes.add_metric((route,), count)
+        yield of_routes
         yield GaugeMetricFamily(
             "appset_hub_held_answers", "Answers that wait for an operator.", self._snapshot.held_answers()
         )

@@ -28,6 +28,8 @@ _STORE_HINTS = {
 
 _IGNORED_HINT = "raise dial.max_addresses, or let the name resolve to fewer addresses"
 
+_OWN = frozenset(leaf.reason for leaf in leaves() if leaf.is_own)
+
 _SERVER_ERROR = 500
 _OK = 200
 
@@ -81,6 +83,7 @@ class Telemetry:
             ev.ConfigurationDoubtful: self._configuration_doubtful,
             ev.TaskFailed: self._task_failed,
             ev.LibraryMessage: self._library_message,
+            ev.ProxyIgnored: self._proxy_ignored,
             ev.HubStarted: self._hub_started,
             ev.HubStopping: self._hub_stopping,
             ev.InternalFault: self._internal_fault,
@@ -108,6 +111,8 @@ class Telemetry:
             )
             return
         metrics.refusals.labels(event.reason).inc()
+        if event.reason in _OWN:
+            metrics.own_refusals.labels(route, event.reason).inc()
         say = self._log.error if event.status == _SERVER_ERROR else self._log.warning
         say(
             "refused",
@@ -343,6 +348,13 @@ class Telemetry:
         say = getattr(self._log, event.level)
         more = {"traceback": event.traceback} if event.traceback else {}
         say("library_message", library=event.library, message=event.message, **more)
+
+    def _proxy_ignored(self, event: ev.ProxyIgnored) -> None:
+        self._log.info(
+            "proxy_ignored",
+            variables=event.variables,
+            hint="the hub connects to backends directly; to use the proxy, set proxy_from_environment: true",
+        )
 
     def _hub_started(self, event: ev.HubStarted) -> None:
         self._log.info("hub_started", version=event.version, http=event.http, grpc=event.grpc, admin=event.admin)

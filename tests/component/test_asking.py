@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from hub.core.answer import Limits, Notice
@@ -21,6 +22,8 @@ from hub.core.errors import (
     InputRefused,
 )
 from hub.core.events import AnswerNoticed, AskRetried, BackendAsked, BackendFailure
+from hub.core.routes import Freshness, Trust
+from hub.service.freshness import Limited
 from hub.service.ports import Ask, Broken, InstanceLost, InvalidInput, NotReady, RawAnswer, TimedOut
 from tests.support.fakes import FakeLink, Gate, Says, never, sets
 from tests.support.service import Service, route, with_digest
@@ -173,6 +176,32 @@ async def test_an_instance_on_its_way_out_that_is_not_ready_is_replaced_by_its_n
 
 
 @pytest.mark.parametrize(
+    ("said_s", "told_s"),
+    [(None, 5), (7.0, 7), (6.2, 7), (0.0, 1), (-3.0, 1), (86_400.0, 3600)],
+    ids=["nothing", "seconds", "a fraction", "at once", "a negative one", "a day"],
+)
+@on_virtual_time
+async def test_when_a_backend_expects_to_be_ready_is_passed_on_within_limits(said_s: float | None, told_s: int) -> None:
+    hub = Service(route())
+    await hub.attach(FakeLink("cold", Says(NotReady("rate limited", said_s))))
+    error = await hub.refusal()
+    assert isinstance(error, BackendNotReady)
+    assert error.retry_after_s == told_s
+
+
+@on_virtual_time
+async def test_an_instance_that_says_when_to_retry_is_not_asked_before_that_but_another_one_is() -> None:
+    hub = Service(route())
+    link = FakeLink("limited", Says(NotReady("rate limited", 7.0)))
+    instance = await hub.attach(link)
+    instance.kind = "configured"  # Behind its address there may be others.
+    assert isinstance(await hub.refusal(), BackendNotReady)
+    assert len(link.asks) == 1
+    await hub.attach(FakeLink("other"))
+    assert await hub.ask() == [{"from": "other"}]
+
+
+@pytest.mark.parametrize(
     ("failure", "error", "message"),
     [
         (InvalidInput("$.branch: missing"), InputRefused, 'backend "images" refuses the input: $.branch: missing'),
@@ -302,14 +331,14 @@ async def test_the_hubs_own_limit_is_above_what_an_instance_wants() -> None:
 
 @on_virtual_time
 async def test_a_backend_that_stays_busy_is_said_to_be_busy() -> None:
-    hub = Service(route(deadline_s=5.0, wait_for_absent_s=1.0))
+    hub = Service(route(deadline_s=5.0, wait_for_absent_s=1.0, wait_for_busy_s=4.0))
     instance = await hub.attach(FakeLink("one"), max_in_flight=1)
     instance.in_flight = 1
     began_s = now_s()
     error = await hub.refusal()
     assert isinstance(error, BackendBusy)
     assert str(error) == 'backend "images" has as many questions in flight as it takes; start more instances of it'
-    assert 4.5 < now_s() - began_s < 5.0
+    assert now_s() - began_s == pytest.approx(4.0)
 
 
 @on_virtual_time
@@ -634,6 +663,28 @@ async def test_notices_are_told_when_the_answer_is_read_and_not_each_time() -> N
     told = hub.events.of(AnswerNoticed)
     assert [one.notice.kind for one in told] == ["null_value", "from_backend"]
     assert {(one.backend, one.route, one.application_set_name) for one in told} == {("images", "previews", "fb-1")}
+
+
+@on_virtual_time
+async def test_a_backend_that_asks_for_longer_freshness_than_allowed_is_noticed_once() -> None:
+    of = route("previews", "images", "owners", trust=Trust(freshness=Freshness(max_s=20.0)))
+    hub = Service(of)
+    long = msgspec.structs.replace(sets({"a": 1}), fresh_for_s=300.0)
+    await hub.attach(FakeLink("i", Says(long)), "images")
+    await hub.attach(FakeLink("o", Says(msgspec.structs.replace(sets({"b": 1}), fresh_for_s=20.0))), "owners")
+    for name in ("fb-1", "fb-2", "fb-3"):
+        await hub.ask(name)
+    (told,) = hub.events.of(AnswerNoticed)
+    assert (told.backend, told.route, told.notice.kind, told.notice.severity) == (
+        "images", "previews", "fresh_for_limited", "info",
+    )  # fmt: skip
+    assert told.notice.text == (
+        "fresh_for is 300 s, and cache.max of the route limits it to 20 s; raise cache.max to reuse answers for longer"
+    )
+    assert {one.name: one.freshness_limited for one in hub.overview.backends()} == {
+        "images": Limited(route="previews", wanted_s=300.0, allowed_s=20.0),
+        "owners": None,
+    }
 
 
 @on_virtual_time

@@ -100,6 +100,7 @@ def test_what_is_not_said_is_the_default(folder: Path) -> None:
     assert (settings.listen.http.port, settings.listen.grpc.port, settings.listen.admin.port) == (4355, 4356, 4357)
     assert settings.claimed.deadline_s == 25.0
     assert settings.claimed.wait_for_absent_s == 3.0
+    assert (settings.claimed.wait_for_busy_s, settings.claimed.share_within_s) == (3.0, 1.0)
     assert settings.limits.keepalive_s > 90
     assert settings.limits.answer.max_bytes == 16 * 1024 * 1024
     assert settings.clients[0].client.application_sets == ("*",)
@@ -114,22 +115,39 @@ def test_a_route_takes_what_it_does_not_say_from_the_whole(folder: Path) -> None
         + """
 deadline: 20s
 wait_for_absent: 500ms
+wait_for_busy: 2s
+route_max_in_flight: 50
+share_within: 100ms
 guard: {mode: observe, release: {after: 30m}}
 stale_if_error: {max_age: 1h}
 cache: {fresh: 10s}
 routes:
   - {name: a, backends: [images]}
   - {name: b, backends: [images], combine: first, deadline: 5s, wait_for_absent: 0s, guard: {mode: "off"},
+     wait_for_busy: 0s, max_in_flight: 7, share_within: 0s,
      stale_if_error: {max_age: 2d}, cache: {max: 2m}, nulls: drop, echo: [env], parameters: {env: "p*"}}
 """
     )
     a, b = loaded(folder, text).routes
     assert (a.deadline_s, a.wait_for_absent_s, a.combine) == (20.0, 0.5, Concat())
+    assert (a.wait_for_busy_s, a.max_in_flight, a.share_within_s) == (2.0, 50, 0.1)
+    assert (b.wait_for_busy_s, b.max_in_flight, b.share_within_s) == (0.0, 7, 0.0)
     assert (a.trust.guard.mode, a.trust.guard.release_after_s) == ("observe", 1800.0)
     assert (a.trust.stale_max_age_s, a.trust.freshness.fresh_s) == (3600.0, 10.0)
     assert (b.deadline_s, b.wait_for_absent_s, b.combine) == (5.0, 0.0, First())
     assert (b.trust.guard.mode, b.trust.stale_max_age_s, b.trust.freshness.max_s) == ("off", 172_800.0, 120.0)
     assert (b.values.nulls, b.values.echo, b.parameters) == ("drop", ("env",), (("env", "p*"),))
+
+
+@pytest.mark.parametrize(
+    ("clients", "limit"),
+    [("", 128), (", max_in_flight: 1000", 500), (", max_in_flight: 50", 25), (", max_in_flight: 1", 1)],
+    ids=["by default", "a large client", "a small client", "the smallest client"],
+)
+def test_a_route_may_have_half_of_what_a_client_may_have(folder: Path, clients: str, limit: int) -> None:
+    text = f"clients: [{{name: argocd, tokens: [{{file: token}}]{clients}}}]\n" + BACKEND
+    settings = loaded(folder, text + "routes: [{name: a, backends: [images]}]\n")
+    assert (settings.routes[0].max_in_flight, settings.claimed.max_in_flight) == (limit, limit)
 
 
 def test_flags_are_over_the_environment_over_the_file_over_the_default(folder: Path) -> None:

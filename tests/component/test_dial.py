@@ -120,6 +120,32 @@ async def test_a_status_of_the_backend_has_its_meaning(code: grpc.StatusCode, er
         assert observer.states[-1], "what the backend says itself is no broken connection"
 
 
+@pytest.mark.parametrize(
+    ("trailing", "after_s"),
+    [
+        ((("retry-after", "7"),), 7.0),
+        ((("other", "1"), ("retry-after", "0.5")), 0.5),
+        ((), None),
+        ((("retry-after", "soon"),), None),
+        ((("retry-after", "nan"),), None),
+        ((("retry-after", "inf"),), None),
+        ((("retry-after-bin", b"7"),), None),
+    ],
+    ids=["seconds", "a fraction", "nothing", "a word", "not a number", "without end", "bytes"],
+)
+async def test_when_to_retry_is_heard_from_the_trailing_metadata(trailing: Any, after_s: float | None) -> None:
+    backend = RawBackend()
+
+    async def limited(_request: Any, context: Any) -> None:
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "rate limited", trailing)
+
+    backend.behaviour = limited
+    async with serving(backend) as port, dialled(port) as link:
+        with pytest.raises(NotReady, match=r"^rate limited$") as failed:
+            await ask(link)
+    assert failed.value.retry_after_s == after_s
+
+
 async def test_a_backend_that_raises_is_broken() -> None:
     async def fails(_request: Any, _context: Any) -> None:
         raise ValueError("oops")

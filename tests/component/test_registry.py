@@ -347,6 +347,17 @@ async def test_a_slow_backend_hears_that_the_deadline_has_passed() -> None:
         assert list((await attached.read()).cancels.question_ids) == [question.id]
 
 
+async def test_when_an_attached_backend_expects_to_be_ready_is_passed_on() -> None:
+    async with reachable(route()) as hub, stream(hub) as attached:
+        await attached.hello()
+        asking = asyncio.ensure_future(hub.service.refusal())
+        failure = registry_pb2.Failure(code=14, message="rate limited")
+        failure.retry_after.FromMilliseconds(6500)
+        await attached.answer(registry_pb2.Answer(question_id=(await attached.questions())[0].id, failure=failure))
+        error = await asking
+        assert (str(error), error.retry_after_s) == ('backend "images" is not ready: rate limited', 7)
+
+
 @pytest.mark.parametrize(
     ("outcome", "error", "message"),
     [

@@ -157,6 +157,9 @@ class Moment:
     def requests_in_flight(self) -> int:
         return 4
 
+    def route_requests(self) -> list[tuple[str, int]]:
+        return [("previews", 3)]
+
     def remembered(self) -> tuple[int, int]:
         return 5, 600
 

@@ -44,8 +44,8 @@ OWNERS = "  - {name: owners, tokens: [{file: owners.token}]}\n"
 MINIMAL = "a minimal file is: clients: [{name: argocd, tokens: [{file: argocd.token}]}]"
 UNITS = "the units are ms, s, m, h and d"
 TOP = (
-    "listen, tls, store, deadline, wait_for_absent, clients, backends, routes, guard, stale_if_error, cache, admin, "
-    "limits, drain, log"
+    "listen, tls, store, deadline, wait_for_absent, wait_for_busy, route_max_in_flight, share_within, "
+    "proxy_from_environment, clients, backends, routes, guard, stale_if_error, cache, admin, limits, drain, log"
 )
 LISTEN = 'expected an address such as ":4355" or "127.0.0.1:4355"'
 PERCENT = 'expected a percentage from "0%" to "100%", such as "50%"'
@@ -659,6 +659,20 @@ WARNINGS: dict[str, tuple[str, list[str]]] = {
     "a client's limit that is never reached": (
         client("tokens: [{file: argocd.token}]\n    max_in_flight: 5000"),
         ["4: warning: clients[0].max_in_flight: is more than limits.requests_in_flight (2048), which is reached first"],
+    ),
+    "a route that may have all of a client": (
+        BASE + "route_max_in_flight: 256\nwait_for_busy: 40s\n",
+        [
+            (
+                '8: warning: route_max_in_flight: is not less than max_in_flight of client "argocd" (256), so one route '
+                "whose backends hang blocks all requests of this client"
+            ),
+            "9: warning: wait_for_busy: 40s is longer than the deadline (25s), which ends the request first",
+        ],
+    ),
+    "a route without patience": (
+        BASE + ROUTE + "    wait_for_busy: 40s\n",
+        ["12: warning: routes[0].wait_for_busy: 40s is longer than the deadline (25s), which ends the request first"],
     ),
     "an expired certificate": (
         http_tls("old.pem", "old.key"),

@@ -103,6 +103,27 @@ async def test_a_failure_is_a_status(
     assert (caught.value.code(), caught.value.details()) == (code, details)
 
 
+@pytest.mark.parametrize(
+    ("after_s", "trailing"),
+    [
+        pytest.param(7, "7.000", id="seconds"),
+        pytest.param(0.25, "0.250", id="a fraction"),
+        pytest.param(None, None, id="nothing"),
+        pytest.param(-1, None, id="a negative number"),
+        pytest.param(float("nan"), None, id="not a number"),
+    ],
+)
+async def test_when_to_retry_is_in_the_trailing_metadata(after_s: float | None, trailing: str | None) -> None:
+    async def function(_question: Question) -> list[dict[str, Any]]:
+        raise NotReady("rate limited", retry_after_s=after_s)
+
+    async with dialled(function) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await backend_pb2_grpc.BackendServiceStub(channel).GetParams(request())
+    said = {key: value for key, value in caught.value.trailing_metadata() or () if key == "retry-after"}
+    assert said == ({} if trailing is None else {"retry-after": trailing})
+
+
 @pytest.mark.parametrize("by", ["the deadline", "the caller"])
 async def test_the_function_is_cancelled_by(by: str) -> None:
     started, cancelled = asyncio.Event(), asyncio.Event()

@@ -92,6 +92,17 @@ async def test_not_ready_is_told_as_it_is() -> None:
             await hub.ask("fb-1")
 
 
+@pytest.mark.parametrize("after_s", [7, 0.25, None])
+async def test_when_a_function_expects_to_be_ready_is_told_too(after_s: float | None) -> None:
+    async def function(_question: Question) -> list[dict[str, Any]]:
+        raise NotReady("rate limited", retry_after_s=after_s)
+
+    async with harness(backend(function)) as hub:
+        with pytest.raises(NotReady, match=r"^rate limited$") as caught:
+            await hub.ask("fb-1")
+    assert caught.value.retry_after_s == after_s
+
+
 async def test_any_other_exception_is_told_without_its_text_and_logged_with_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -17,9 +17,11 @@ from hub.core.question import parse_call
 from hub.core.routes import CLAIMED, Route, Trust
 from hub.service.ask import Asker
 from hub.service.audit import AuditLog
+from hub.service.bulkhead import Bulkhead
 from hub.service.completeness import Completeness
 from hub.service.execute import Execute, Request
 from hub.service.flights import Caller
+from hub.service.freshness import FreshnessLimits
 from hub.service.guard import Guard
 from hub.service.inputs import Inputs
 from hub.service.keeping import StoreKeeper, StoreRecord
@@ -113,6 +115,8 @@ class Service:
         if initialised:
             self.keeper.take(StoreRecord(id="5707e", created_at_s=1.0))
         completeness = Completeness(self.store)
+        self.freshness = FreshnessLimits(self.events)
+        self.bulkhead = Bulkhead()
         self.execute = Execute(
             keeper=self.keeper,
             routing=self.routing,
@@ -122,6 +126,8 @@ class Service:
             remembered=self.remembered,
             guard=self.guard,
             last_good=self.last_good,
+            freshness=self.freshness,
+            bulkhead=self.bulkhead,
             events=self.events,
             clock=self.now,
             timekeeper=timekeeper,
@@ -140,7 +146,7 @@ class Service:
             audit=audit,
             limits=MembershipLimits(**limits),
         )
-        self.overview = Overview(self.directory, self.routing, completeness)
+        self.overview = Overview(self.directory, self.routing, completeness, self.freshness)
         self.set_routes(*routes)
 
     def set_routes(self, *routes: Route) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tests.trust.bench import Bench
 
 FRESH = {"cache": {"fresh": "1h", "max": "1h"}}
+AT_ONCE = {"share_within": "1h"}  # However long this machine takes to send them.
 TEN = named(*range(10))
 
 
@@ -51,7 +52,7 @@ async def fifty(bench: Bench, stack: AsyncExitStack) -> list[Caller]:
 
 
 async def test_fifty_equal_questions_at_once_are_one_ask(bench: Bench) -> None:
-    await bench.open()
+    await bench.open(route=AT_ONCE)
     bench.says = answer = later()
     async with AsyncExitStack() as stack:
         callers = await fifty(bench, stack)
@@ -63,7 +64,7 @@ async def test_fifty_equal_questions_at_once_are_one_ask(bench: Bench) -> None:
 
 
 async def test_fifty_equal_questions_share_a_failure_too(bench: Bench) -> None:
-    await bench.open()
+    await bench.open(route=AT_ONCE)
     bench.says = answer = later()
     async with AsyncExitStack() as stack:
         callers = await fifty(bench, stack)
@@ -75,7 +76,7 @@ async def test_fifty_equal_questions_share_a_failure_too(bench: Bench) -> None:
 
 
 async def test_forty_nine_hang_up_and_the_fiftieth_is_answered(bench: Bench) -> None:
-    await bench.open()
+    await bench.open(route=AT_ONCE)
     bench.says = answer = later()
     async with AsyncExitStack() as stack:
         callers = await fifty(bench, stack)
@@ -90,7 +91,7 @@ async def test_forty_nine_hang_up_and_the_fiftieth_is_answered(bench: Bench) -> 
 
 
 async def test_when_all_hang_up_the_ask_is_cancelled_and_the_next_is_a_new_one(bench: Bench) -> None:
-    await bench.open()
+    await bench.open(route=AT_ONCE)
     bench.says = later()
     async with AsyncExitStack() as stack:
         for caller in await fifty(bench, stack):
@@ -98,6 +99,57 @@ async def test_when_all_hang_up_the_ask_is_cancelled_and_the_next_is_a_new_one(b
         await until(lambda: bench.backend.cancelled, "the backend is told")
     assert (await bench.ask(TEN)).status == 200
     assert (len(bench.backend.asked), bench.backend.cancelled) == (2, 1)
+
+
+async def two_side_by_side(bench: Bench, stack: AsyncExitStack) -> tuple[list[Caller], list[asyncio.Future[Answer]]]:
+    """Two equal questions, of which the second came too late to share the ask of the first."""
+    asked, said = len(bench.backend.asked), [later(), later()]
+    bench.backend.behave = lambda _: said[len(bench.backend.asked) - asked - 1]
+    callers = [await stack.enter_async_context(bench.site.caller()) for _ in said]
+    for count, caller in enumerate(callers, start=1):
+        await caller.write(caller.question("r-one", {}))
+        await until(lambda count=count: len(bench.backend.asked) == asked + count, "each has an ask of its own")
+    return callers, said
+
+
+async def test_a_question_that_comes_later_gets_an_answer_of_its_own(bench: Bench) -> None:
+    await bench.open(route={"share_within": "0s"})
+    async with AsyncExitStack() as stack:
+        (first, second), said = await two_side_by_side(bench, stack)
+        said[0].set_result(named("old"))
+        assert (await first.read()).names == ["old"]
+        said[1].set_result(named("new"))
+        assert (await second.read()).names == ["new"]
+
+
+async def test_an_answer_that_was_asked_for_later_is_good_for_those_before(bench: Bench) -> None:
+    await bench.open(route={"share_within": "0s"})
+    async with AsyncExitStack() as stack:
+        callers, said = await two_side_by_side(bench, stack)
+        said[1].set_result(named("new"))
+        assert [(await caller.read()).names for caller in callers] == [["new"], ["new"]]
+        await until(lambda: bench.backend.cancelled == 1, "the older ask is over")
+
+
+async def test_what_equals_the_answer_before_the_last_is_reviewed(bench: Bench) -> None:
+    await bench.open(route={"share_within": "0s"})
+    await bench.ask(TEN)
+    async with AsyncExitStack() as stack:
+        (first, second), said = await two_side_by_side(bench, stack)
+        said[0].set_result(named(*range(30)))
+        assert len((await first.read()).names) == 30
+        said[1].set_result(TEN)
+        assert (await second.read()).reason == "answer_held"
+
+
+async def test_an_answer_that_took_longer_than_it_is_fresh_is_not_given_again(bench: Bench) -> None:
+    await bench.open(route={"cache": {"fresh": "200ms", "max": "200ms"}})
+    bench.says = slow = later()
+    asyncio.get_running_loop().call_later(0.3, slow.set_result, TEN)
+    assert (await bench.ask()).status == 200
+    bench.says = TEN
+    assert (await bench.ask()).status == 200
+    assert len(bench.backend.asked) == 2
 
 
 async def test_eighty_sets_of_fifty_rows_twice_are_four_thousand_asks(bench: Bench) -> None:

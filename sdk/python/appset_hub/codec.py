@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from typing import TYPE_CHECKING
 
 from appset_hub.encoding import Encoded
-from appset_hub.errors import InvalidInput, QuestionFailed, one_line
+from appset_hub.errors import InvalidInput, NotReady, QuestionFailed, one_line
 from appset_hub.nesting import MAX_LEVELS, is_deeper
 from appset_hub.question import Question, Severity
 from appset_hub.v1 import backend_pb2, registry_pb2
@@ -24,6 +25,11 @@ Outcome = Encoded | QuestionFailed
 _BATCH_BYTES = 4 * 1024 * 1024
 # More than the fields of an answer beside its JSON ever take, but for its notices.
 _OVERHEAD_BYTES = 4096
+
+RETRY_AFTER = "retry-after"
+"""The trailing metadata of a call that is not ready yet: after how many seconds to ask again, as a decimal number."""
+
+_LONGEST_RETRY_S = 86_400.0  # The hub has a lower limit; this is for what is no length of time at all.
 
 _UNREADABLE = f"input_parameters_json is not JSON of at most {MAX_LEVELS} levels"
 
@@ -100,7 +106,7 @@ def heartbeat(silent_s: float) -> registry_pb2.AttachRequest:
     message = registry_pb2.AttachRequest(heartbeat=registry_pb2.Heartbeat())
     if silent_s:
         message.heartbeat.silent_for.FromNanoseconds(int(silent_s * 1e9))
-    return message
+    return message, size
 
 
 def take_answers(outbox: deque[tuple[int, Outcome]]) -> tuple[registry_pb2.AttachRequest, int]:
@@ -124,7 +130,18 @@ def take_answers(outbox: deque[tuple[int, Outcome]]) -> tuple[registry_pb2.Attac
         else:
             answer.failure.code = outcome.code
             answer.failure.message = outcome.message
-    return message, size
+            after_s = retry_after_s(outcome)
+            if after_s is not None:
+                answer.failure.retry_after.FromNanoseconds(int(after_s * 1e9))
+    return message
+
+
+def retry_after_s(failed: QuestionFailed) -> float | None:
+    """Return after how many seconds to ask again, if the author's function says so."""
+    after_s = failed.retry_after_s if isinstance(failed, NotReady) else None
+    if after_s is None or not math.isfinite(after_s) or after_s < 0:
+        return None
+    return min(float(after_s), _LONGEST_RETRY_S)
 
 
 def _size_of(outcome: Outcome) -> int:

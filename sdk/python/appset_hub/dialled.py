@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from appset_hub.channels import message_options
-from appset_hub.codec import fill_response, to_question
+from appset_hub.codec import RETRY_AFTER, fill_response, retry_after_s, to_question
 from appset_hub.endpoints import Endpoint
 from appset_hub.errors import InvalidSettings, QuestionFailed
 from appset_hub.files import read_file
@@ -49,7 +49,9 @@ class _Servicer(backend_pb2_grpc.BackendServiceServicer):
             )
             encoded = await self._asker.ask(question, known_digest=request.known_digest, max_bytes=MAX_ANSWER_BYTES)
         except QuestionFailed as failed:
-            await context.abort(_STATUSES[failed.code], failed.message)
+            after_s = retry_after_s(failed)
+            trailing = () if after_s is None else ((RETRY_AFTER, f"{after_s:.3f}"),)
+            await context.abort(_STATUSES[failed.code], failed.message, trailing)
         response = backend_pb2.GetParamsResponse()
         fill_response(response, encoded)
         return response

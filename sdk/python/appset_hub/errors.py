@@ -77,9 +77,17 @@ class InvalidInput(QuestionFailed):
 
 
 class NotReady(QuestionFailed):
-    """The question cannot be answered yet: a cache is cold, or something behind the backend is away."""
+    """The question cannot be answered yet: a cache is cold, or something behind the backend is away.
+
+    `retry_after_s` says in how many seconds it may be, if that is known. It becomes the `Retry-After` of the hub's 503,
+    within the hub's limits.
+    """
 
     code = 14
+
+    def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class DeadlinePassed(QuestionFailed):
@@ -116,13 +124,9 @@ def one_line(text: str, longest: int = 1024) -> str:
     return line.encode("utf-8", "replace").decode("utf-8")
 
 
-def failure(code: int, message: str) -> QuestionFailed:
+def failure(code: int, message: str, retry_after_s: float | None = None) -> QuestionFailed:
     """Return the error of the tree that stands for `code`; the opposite of `QuestionFailed.code`."""
-    kinds: tuple[type[QuestionFailed], ...] = (
-        InvalidInput,
-        NotReady,
-        DeadlinePassed,
-        QuestionCancelled,
-        AnswerTooLarge,
-    )
+    if code == NotReady.code:
+        return NotReady(message, retry_after_s=retry_after_s)
+    kinds: tuple[type[QuestionFailed], ...] = (InvalidInput, DeadlinePassed, QuestionCancelled, AnswerTooLarge)
     return next((kind for kind in kinds if kind.code == code), BackendFault)(message)

@@ -306,7 +306,12 @@ def _lose(stream: Stream) -> None:
 
 def _reply(answer: registry_pb2.Answer) -> Reply:
     if answer.HasField("failure"):
-        raise failure(answer.failure.code, answer.failure.message)
+        after = answer.failure.retry_after
+        raise failure(
+            answer.failure.code,
+            answer.failure.message,
+            seconds(after) if answer.failure.HasField("retry_after") else None,
+        )
     response = answer.response
     return Reply(
         parameters=[] if response.not_modified else json.loads(response.parameters_json),

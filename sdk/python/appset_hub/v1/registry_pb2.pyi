@@ -416,21 +416,29 @@ class Failure(_message.Message):
 
     CODE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_FIELD_NUMBER: _builtins.int
     code: _builtins.int
     """Required. A google.rpc.Code other than OK, with the meaning that BackendService.GetParams gives to it."""
     message: _builtins.str
     """Optional. One line for whoever wrote the ApplicationSet, without secrets. The hub passes it on only with
     INVALID_ARGUMENT, UNAVAILABLE and RESOURCE_EXHAUSTED, and logs it otherwise.
     """
+    @_builtins.property
+    def retry_after(self) -> _duration_pb2.Duration:
+        """Optional. With UNAVAILABLE: after how long to ask again, if the backend knows. It becomes the Retry-After of the
+        hub's 503, in whole seconds between 1 s and 1 h.
+        """
+
     def __init__(
         self,
         *,
         code: _builtins.int = ...,
         message: _builtins.str = ...,
+        retry_after: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["retry_after", b"retry_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "retry_after", b"retry_after"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
