@@ -33,7 +33,7 @@ from hub.core.guard import MAX_WHO_CHARS
 from hub.core.nesting import check_levels
 from hub.core.tokens import bearer
 from hub.http import reply
-from hub.service.guard import NoSuchHeldAnswer
+from hub.service.held import NoSuchHeldAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -41,9 +41,11 @@ from hub.rpc.server import CannotListen, RpcServer, ServerTls
 from hub.schema import JsonSchemas
 from hub.service.ask import Asker
 from hub.service.audit import AuditLog
+from hub.service.baselines import Baselines
 from hub.service.completeness import Completeness
 from hub.service.execute import Execute
 from hub.service.guard import Guard
+from hub.service.held import HeldAnswers
 from hub.service.inputs import Inputs
 from hub.service.keeping import StoreKeeper
 from hub.service.lastgood import LastGoodAnswers
@@ -153,7 +155,14 @@ class Hub:
         timekeeper = Timekeeper()
         asker = Asker(pool=self._pool, events=self.telemetry, clock=clock, timekeeper=timekeeper, limits=limits.answer)
         schemas = JsonSchemas()
-        self._guard = Guard(store, self.telemetry, time.time, audit)
+        self._guard = Guard(
+            store=store,
+            events=self.telemetry,
+            clock=time.time,
+            audit=audit,
+            baselines=Baselines(store),
+            held=HeldAnswers(store, self.telemetry, time.time, audit),
+        )
         await self._guard.open()
         completeness = Completeness(store)
         self._execute = Execute(

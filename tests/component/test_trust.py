@@ -23,8 +23,9 @@ from hub.core.events import AnswerCached, AnswerHeldBack, AnswerReleased, Answer
 from hub.core.guard import GuardPolicy
 from hub.core.routes import Freshness, Route, Trust
 from hub.core.values import ValueRules
+from hub.service.baselines import MAX_CHANGES
 from hub.service.flights import Flights
-from hub.service.guard import MAX_CHANGES, NoSuchHeldAnswer
+from hub.service.held import NoSuchHeldAnswer
 from hub.service.overview import combine_text
 from hub.service.ports import Broken, InvalidInput, RawAnswer
 from hub.service.retention import keep_bounded

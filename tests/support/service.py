@@ -17,10 +17,12 @@ from hub.core.question import parse_call
 from hub.core.routes import CLAIMED, Route, Trust
 from hub.service.ask import Asker
 from hub.service.audit import AuditLog
+from hub.service.baselines import Baselines
 from hub.service.completeness import Completeness
 from hub.service.execute import Execute, Request
 from hub.service.flights import Caller
 from hub.service.guard import Guard
+from hub.service.held import HeldAnswers
 from hub.service.inputs import Inputs
 from hub.service.keeping import StoreKeeper, StoreRecord
 from hub.service.lastgood import LastGoodAnswers
@@ -94,7 +96,14 @@ class Service:
         answer_limits = answer_limits or Limits()
         schemas = FakeSchemas()
         audit = AuditLog(self.store, self.now)
-        self.guard = Guard(self.store, self.events, self.now, audit)
+        self.guard = Guard(
+            store=self.store,
+            events=self.events,
+            clock=self.now,
+            audit=audit,
+            baselines=Baselines(self.store),
+            held=HeldAnswers(self.store, self.events, self.now, audit),
+        )
         self.last_good = LastGoodAnswers(self.store, self.events, self.now)
         timekeeper = Timekeeper()
         self.asker = Asker(
