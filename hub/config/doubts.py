@@ -99,6 +99,8 @@ def _guard(at: At, guard: shape.Guard, written: shape.File, findings: Findings) 
         findings.doubt(
             (*at, "max_drop"), "100% is never exceeded, so the guard holds nothing; to disable the guard, set mode: off"
         )
+    if guard.max_change == "100%":
+        findings.doubt((*at, "max_change"), "100% is never exceeded, so it has no effect")
     if guard.min_sets > written.limits.max_sets:
         findings.doubt(
             (*at, "min_sets"),

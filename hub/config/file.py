@@ -15,6 +15,8 @@ from hub.core.nesting import MAX_LEVELS
 # In Python "$" matches before a final line break too; the lookahead rules that out.
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$(?!\n)"
 PERCENT_PATTERN = r"^(100|[0-9]{1,2}(\.[0-9]+)?)%$(?!\n)"
+# Keys with dots between them, and perhaps a key of each element.
+LIST_PATH_PATTERN = r"^[^.\[\]\s]+(\.[^.\[\]\s]+)*(\[\]\.[^.\[\]\s]+)?$(?!\n)"
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$(?!\n)"  # A DNS-1123 label.
 
 # "expected" is what an error says may stand there; a "secret" value is one that no error repeats.
@@ -228,6 +230,34 @@ class ReleaseAfter(_Entry, frozen=True, kw_only=True):
     ]
 
 
+Share = Annotated[
+    str,
+    Meta(pattern=PERCENT_PATTERN, extra={"expected": 'a percentage from "0%" to "100%", such as "50%"'}),
+]
+
+
+ListPath = Annotated[
+    str,
+    Meta(
+        pattern=LIST_PATH_PATTERN,
+        extra={"expected": 'the path of a list, such as "branches" or "spec.branches[].name"'},
+    ),
+]
+
+
+class GuardTotal(_Entry, frozen=True, kw_only=True):
+    """When an answer is held because of what all ApplicationSets of the hub have lost within `guard.window`."""
+
+    max_drop: Annotated[
+        Share,
+        Meta(
+            description="Hold an answer with which more than this share of all parameter sets is lost, in at least two "
+            "ApplicationSets, …"
+        ),
+    ] = "20%"
+    min_sets: Annotated[Count, Meta(description="… and at least this many.")] = 50
+
+
 class Guard(_Entry, frozen=True, kw_only=True):
     """When an answer is held because too many of the previous sets are missing."""
 
@@ -236,14 +266,35 @@ class Guard(_Entry, frozen=True, kw_only=True):
         Meta(description="`enforce` holds such an answer (409). `observe` only counts and logs it. `off`: disabled."),
     ] = "enforce"
     max_drop: Annotated[
-        str,
+        Share | None,
         Meta(
-            pattern=PERCENT_PATTERN,
-            description="Hold an answer that is missing more than this share of the previous sets, …",
-            extra={"expected": 'a percentage from "0%" to "100%", such as "50%"'},
+            description="Hold an answer that is missing more than this share of the previous sets, … Default: 50% "
+            "below 20 sets, 25% below 200, 10% from there on; a value here is for any number of sets."
         ),
-    ] = "50%"
+    ] = None
     min_sets: Annotated[Count, Meta(description="… and at least this many.")] = 5
+    window: Annotated[
+        Duration,
+        Meta(
+            description="The same limits apply to everything that an ApplicationSet loses in this time, over all of "
+            "its questions (in a matrix, each row is one). `0s`: each answer alone."
+        ),
+    ] = "1h"
+    max_change: Annotated[
+        Share | None,
+        Meta(
+            description="Also hold an answer in which more than this share of the previous sets, and at least "
+            "`min_sets`, have changed under the same keys (`unique_by`). Default: any number may change."
+        ),
+    ] = None
+    count: Annotated[
+        ListPath | None,
+        Meta(
+            description="A list in each set, such as `branches` or `spec.branches`: its elements are counted instead "
+            "of the set, because a template makes an Application of each. `branches[].name`: this key identifies an "
+            "element; otherwise all of it."
+        ),
+    ] = None
     release: Annotated[
         Literal["manual"] | ReleaseAfter,
         Meta(
@@ -251,6 +302,18 @@ class Guard(_Entry, frozen=True, kw_only=True):
             "returned for this long."
         ),
     ] = "manual"
+
+
+class HubGuard(Guard, frozen=True, kw_only=True):
+    """The guard of routes without one of their own, and the limit over all ApplicationSets."""
+
+    total: Annotated[
+        GuardTotal,
+        Meta(
+            description="Limits what all ApplicationSets together lose within `guard.window`, also for routes with a "
+            "guard of their own."
+        ),
+    ] = GuardTotal()
 
 
 class StaleIfError(_Entry, frozen=True, kw_only=True):
@@ -450,8 +513,8 @@ class File(_Entry, frozen=True, kw_only=True):
     ] = []
     routes: Annotated[list[Route], Meta(description="Which backends answer which names.")] = []
     guard: Annotated[
-        Guard, Meta(description="For routes without a guard of their own, and for names served by claims.")
-    ] = Guard()
+        HubGuard, Meta(description="For routes without a guard of their own, and for names served by claims.")
+    ] = HubGuard()
     stale_if_error: Annotated[
         StaleIfError | None,
         Meta(

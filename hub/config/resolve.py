@@ -15,7 +15,8 @@ from hub.core.answer import Limits
 from hub.core.clients import Client
 from hub.core.combine import AnswerRules, Combine, Concat, First, Merge
 from hub.core.directory import Grant
-from hub.core.guard import GuardPolicy
+from hub.core.elements import list_path
+from hub.core.guard import GuardPolicy, TotalPolicy
 from hub.core.routes import CLAIMED, Freshness, Route, Trust
 from hub.core.values import ValueRules
 
@@ -266,7 +267,7 @@ class Resolver:
             stale_s = seconds(written.stale_if_error.max_age)
         freshness = cache or written.cache
         return Trust(
-            guard=self._guard((*at, "guard"), guard) if guard is not None else _guard(written.guard),
+            guard=self._guard((*at, "guard"), written.guard if guard is None else guard),
             freshness=Freshness(
                 fresh_s=self._seconds((*at, "cache", "fresh"), freshness.fresh),
                 max_s=self._seconds((*at, "cache", "max"), freshness.max),
@@ -275,9 +276,24 @@ class Resolver:
         )
 
     def _guard(self, at: At, guard: shape.Guard) -> GuardPolicy:
+        release_s = None
         if guard.release != "manual":
-            self._positive((*at, "release", "after"), guard.release.after)
-        return _guard(guard)
+            release_s = self._positive((*at, "release", "after"), guard.release.after)
+        of_all = self._written.guard
+        return GuardPolicy(
+            mode=guard.mode,
+            max_drop=None if guard.max_drop is None else _share(guard.max_drop),
+            min_sets=guard.min_sets,
+            release_after_s=release_s,
+            window_s=self._seconds((*at, "window"), guard.window),
+            max_change=None if guard.max_change is None else _share(guard.max_change),
+            total=TotalPolicy(
+                max_drop=_share(of_all.total.max_drop),
+                min_sets=of_all.total.min_sets,
+                window_s=seconds(of_all.window),
+            ),
+            count=None if guard.count is None else list_path(guard.count),
+        )
 
     def _limits(self) -> core.HubLimits:
         limits = self._written.limits
@@ -298,13 +314,8 @@ class Resolver:
         )
 
 
-def _guard(guard: shape.Guard) -> GuardPolicy:
-    return GuardPolicy(
-        mode=guard.mode,
-        max_drop=float(guard.max_drop.removesuffix("%") or 0) / 100,
-        min_sets=guard.min_sets,
-        release_after_s=None if guard.release == "manual" else seconds(guard.release.after),
-    )
+def _share(percentage: str) -> float:
+    return float(percentage.removesuffix("%") or 0) / 100
 
 
 def _combine(written: str | shape.Merge) -> Combine:

@@ -83,20 +83,22 @@ class AnswerStale(Event, frozen=True, kw_only=True):
 
 
 class AnswerHeldBack(Event, frozen=True, kw_only=True):
-    """The guard held an answer: ``went`` of ``before`` sets are missing."""
+    """The guard held an answer: ``went`` of ``before`` sets are missing. ``limit`` is what that exceeds."""
 
     route: str
     held_id: str
     went: int
     before: int
+    limit: str
 
 
 class DropObserved(Event, frozen=True, kw_only=True):
-    """The guard would have held an answer, but only observes this route."""
+    """The guard would have held an answer for this ``limit``, but only observes this route."""
 
     route: str
     went: int
     before: int
+    limit: str
 
 
 class AnswerReleased(Event, frozen=True, kw_only=True):
@@ -269,7 +271,7 @@ class ConfigurationDoubtful(Event, frozen=True, kw_only=True):
     problem: str
 
 
-TaskName = Literal["lease_expiry", "retention", "reload", "file_watch", "dial_watch", "store", "store_watch"]
+TaskName = Literal["lease_expiry", "guard", "retention", "reload", "file_watch", "dial_watch", "store", "store_watch"]
 """The tasks that run as long as the hub."""
 
 

@@ -27,17 +27,42 @@ _DIGEST_BYTES = 8
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
+class TotalPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """When an answer is held because of what all ApplicationSets have lost in ``window_s``.
+
+    Held is what makes them lose more than ``max_drop`` (a fraction) and at least ``min_sets`` of all their sets.
+    """
+
+    max_drop: float = 0.2
+    min_sets: int = 50
+    window_s: float = 3600.0
+
+
+class ListPath(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a list is in each set, and the ``key`` that identifies its elements; empty: all that is in them."""
+
+    keys: tuple[str, ...]
+    key: str = ""
+
+
 class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """When an answer is held, and how it gets free.
 
-    Held is what loses more than ``max_drop`` (a fraction) and at least ``min_sets`` of the sets of the last accepted
-    answer. ``release_after_s``: equal answers for so many seconds are accepted; ``None``: only an operator accepts.
+    Held is what loses more than ``max_drop`` (a fraction; ``None``: less the more sets there are) and at least
+    ``min_sets`` of the sets of the last accepted answer, or of those that its ApplicationSet had in the last
+    ``window_s``; or what changes more than ``max_change`` of them, if that is set. ``release_after_s``: equal answers
+    for so many seconds are accepted; ``None``: only an operator accepts. ``total`` limits all ApplicationSets together.
+    ``count`` is the list in each set whose elements are counted instead of the set.
     """
 
     mode: Mode = "enforce"
-    max_drop: float = 0.5
+    max_drop: float | None = None
     min_sets: int = 5
     release_after_s: float | None = None
+    window_s: float = 3600.0
+    max_change: float | None = None
+    total: TotalPolicy = TotalPolicy()
+    count: ListPath | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +108,23 @@ def _cut(text: str) -> str:
     return text if len(text) <= MAX_IDENTITY_CHARS else f"{text[: MAX_IDENTITY_CHARS - 1]}…"
 
 
+_SHARES = ((20, 0.5), (200, 0.25))  # Below so many sets, this share may go at once …
+_SHARE_OF_MANY = 0.1  # … and this one from there on.
+
+
+def allowed(policy: GuardPolicy, before: int) -> float:
+    """The share of ``before`` sets that may go."""
+    if policy.max_drop is not None:
+        return policy.max_drop
+    return next((share for below, share in _SHARES if before < below), _SHARE_OF_MANY)
+
+
+def is_over(gone: int, before: int, share: float, least: int) -> bool:
+    """Whether that many of ``before`` are more than the share, and at least ``least``."""
+    # Rounded: a share in binary is not quite the one in the configuration.
+    return gone >= least and gone > round(share * before, 6)
+
+
 def judge(before: Iterable[str], after: Iterable[str], policy: GuardPolicy) -> Verdict:
     """Compare an answer's identities with those of the last accepted one."""
     old, new = frozenset(before), frozenset(after)
@@ -91,7 +133,7 @@ def judge(before: Iterable[str], after: Iterable[str], policy: GuardPolicy) -> V
         came=tuple(sorted(new - old)),
         went=went,
         before=len(old),
-        too_much=len(went) >= policy.min_sets and len(went) > policy.max_drop * len(old),
+        too_much=is_over(len(went), len(old), allowed(policy, len(old)), policy.min_sets),
     )
 
 
@@ -144,6 +186,9 @@ class HeldAnswer(msgspec.Struct, frozen=True, kw_only=True):
     came: int | None = None
     input: dict[str, str] | None = None
     members: dict[str, int] = {}
+    limit: Literal["max_drop", "max_change", "window", "total"] = "max_drop"
+    why: str = ""
+    observed_s: float | None = None
     decision: Literal["", "accepted", "rejected"] = ""
     decided_by: str = ""
 

@@ -43,12 +43,14 @@ from hub.service.ask import Asker
 from hub.service.audit import AuditLog
 from hub.service.baselines import Baselines
 from hub.service.completeness import Completeness
+from hub.service.elapsed import ObservedTime
 from hub.service.execute import Execute
 from hub.service.guard import Guard
 from hub.service.held import HeldAnswers
 from hub.service.inputs import Inputs
 from hub.service.keeping import StoreKeeper
 from hub.service.lastgood import LastGoodAnswers
+from hub.service.losses import Losses
 from hub.service.membership import Membership, MembershipLimits, stored_claims, stored_sightings
 from hub.service.overview import Overview
 from hub.service.pool import Pool
@@ -155,15 +157,19 @@ class Hub:
         timekeeper = Timekeeper()
         asker = Asker(pool=self._pool, events=self.telemetry, clock=clock, timekeeper=timekeeper, limits=limits.answer)
         schemas = JsonSchemas()
+        observed = ObservedTime(store, self.telemetry, time.monotonic)
         self._guard = Guard(
             store=store,
             events=self.telemetry,
             clock=time.time,
             audit=audit,
             baselines=Baselines(store),
-            held=HeldAnswers(store, self.telemetry, time.time, audit),
+            held=HeldAnswers(store, self.telemetry, time.time, audit, observed),
+            losses=Losses(store, self.telemetry, clock=clock, observed=observed),
+            observed=observed,
         )
         await self._guard.open()
+        stack.push_async_callback(self._guard.close)
         completeness = Completeness(store)
         self._execute = Execute(
             keeper=self._keeper,
@@ -208,6 +214,7 @@ class Hub:
         self.membership.configure(grants)
         self._set_routes(settings)
         self.supervisor.start("lease_expiry", self.membership.expire)
+        self.supervisor.start("guard", self._guard.tend)
         self.supervisor.start("retention", lambda: keep_bounded(store, limits.kept_questions))
         if isinstance(store, SqliteStore):
             self.supervisor.start("store", store.watch)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hub.service.inputs import Inputs
     from hub.service.keeping import StoreKeeper
     from hub.service.lastgood import LastGoodAnswers
+    from hub.service.losses import Row
     from hub.service.ports import Clock, Events
     from hub.service.remembered import RememberedAnswers
     from hub.service.routing import Routing
@@ -104,6 +105,8 @@ class Execute:
             input_json=call.input_json,
         )
         remembered = self._remembered.get(question)
+        if remembered is not None and remembered.row is not None:
+            remembered.row.asked_s = self._clock()
         if remembered is not None and remembered.route is route and self._clock() < remembered.fresh_until_s:
             self._events.emit(_CACHED)
             return remembered.combined
@@ -158,23 +161,28 @@ class Execute:
             members = [(one.backend, one.answer) for one in answered]
             answer, is_new = combine(members, route.recipe, parameters, self._limits), True
         needs_review = is_new or self._guard.holds(question)
+        row = None if remembered is None else remembered.row
         if needs_review or route.trust.stale_max_age_s is not None:
-            await self._settle(inquiry, answer, needs_review=needs_review)
+            row = await self._settle(inquiry, answer, needs_review=needs_review) or row
         if is_new or fresh_for_s > 0:
-            self._remember(inquiry, answered, answer, fresh_for_s)
+            self._remember(inquiry, answered, answer, fresh_for_s, row)
         return answer
 
-    async def _settle(self, inquiry: Inquiry, answer: Answer, *, needs_review: bool) -> None:
+    async def _settle(self, inquiry: Inquiry, answer: Answer, *, needs_review: bool) -> Row | None:
         """Let the guard accept an answer, and keep it as the last good one, before it may leave."""
+        row = None
         try:
             with self._timekeeper.until(inquiry.deadline):
                 if needs_review:
-                    await self._guard.review(inquiry.question, inquiry.route, answer)
+                    row = await self._guard.review(inquiry.question, inquiry.route, answer)
                 await self._last_good.keep(inquiry.question, inquiry.route, answer)
         except TimeoutError as error:
             raise StoreFailed("the hub's store did not answer in time") from error
+        return row
 
-    def _remember(self, inquiry: Inquiry, answered: list[Answered], answer: Answer, fresh_for_s: float) -> None:
+    def _remember(
+        self, inquiry: Inquiry, answered: list[Answered], answer: Answer, fresh_for_s: float, row: Row | None
+    ) -> None:
         self._remembered.put(
             inquiry.question,
             Remembered(
@@ -182,6 +190,7 @@ class Execute:
                 members={one.backend: one.answer for one in answered},
                 combined=answer,
                 fresh_until_s=self._clock() + fresh_for_s,
+                row=row,
             ),
         )
 

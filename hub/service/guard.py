@@ -7,12 +7,14 @@ another question.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakValueDictionary
 
 from hub.core import guard as core
-from hub.core.errors import AnswerHeld
+from hub.core.errors import AnswerHeld, StoreFailed, StoreLost
 from hub.core.events import AnswerHeldBack, AnswerReleased, DropObserved, HeldDecided
+from hub.core.losses import Excess, own_excess
 from hub.service import records
 from hub.service.held import message
 
@@ -22,8 +24,12 @@ if TYPE_CHECKING:
     from hub.core.routes import Route
     from hub.service.audit import AuditLog
     from hub.service.baselines import Baselines, Known
+    from hub.service.elapsed import ObservedTime
     from hub.service.held import HeldAnswers
+    from hub.service.losses import Losses, Row
     from hub.service.ports import Change, Events, Store, WallClock
+
+_EVERY_S = 60.0
 
 
 class Guard:
@@ -38,6 +44,8 @@ class Guard:
         audit: AuditLog,
         baselines: Baselines,
         held: HeldAnswers,
+        losses: Losses,
+        observed: ObservedTime,
     ) -> None:
         self._store = store
         self._events = events
@@ -45,14 +53,36 @@ class Guard:
         self._audit = audit
         self._baselines = baselines
         self._held = held
+        self._losses = losses
+        self._observed = observed
         self._reviews: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def open(self) -> None:
-        """Read what is held from before this process started."""
+        """Read what is held, and what was lost, from before this process started."""
+        await self._observed.open()
+        await self._losses.open()
         await self._held.open()
 
-    async def review(self, question: Question, route: Route, answer: Answer) -> None:
-        """Accept an answer as the truth of now, or hold it.
+    async def close(self) -> None:
+        """Write how long was waited, so that a restart costs none of it."""
+        with suppress(StoreFailed, StoreLost):
+            await self._save()
+
+    async def tend(self) -> None:
+        """Every minute, until cancelled: write how long was waited, and drop the losses that count no longer."""
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            # The store has said why it failed; the next turn tries again.
+            with suppress(StoreFailed, StoreLost):
+                await self._losses.expire()
+                await self._save()
+
+    async def _save(self) -> None:
+        if self._held or self._losses.waiting:
+            await self._observed.save()
+
+    async def review(self, question: Question, route: Route, answer: Answer) -> Row | None:
+        """Accept an answer as the truth of now, or hold it; returns where to note when its question is asked again.
 
         Raises:
             AnswerHeld: it loses too much.
@@ -61,15 +91,16 @@ class Guard:
         """
         policy = route.trust.guard
         if policy.mode == "off":
-            return
+            return None
         key = records.key(question)
         self._held.check(key)
+        self._losses.check(key)
         known = await self._baselines.find(key)
         if known is not None and known.baseline == frozenset(answer.identities) and key not in self._held:
-            return
+            return self._losses.row(key, question, len(known.baseline))
         async with self._only_one(key):
             # Read again: while a configuration changes, a question may be under way twice.
-            await self._review(key, question, policy, await self._baselines.find(key), answer)
+            return await self._review(key, question, policy, await self._baselines.find(key), answer)
 
     def _only_one(self, key: str) -> asyncio.Lock:
         """The lock of a question: reviews of it, and decisions about it, follow one another."""
@@ -85,34 +116,49 @@ class Guard:
         policy: core.GuardPolicy,
         known: Known | None,
         answer: Answer,
-    ) -> None:
+    ) -> Row:
         verdict = core.judge(() if known is None else known.baseline, answer.identities, policy)
+        row = self._losses.row(key, question, verdict.before)
+        excess = own_excess(verdict, policy) or self._losses.excess(row, verdict, policy)
+        excess = excess or _still_exceeded(self._held.get(key), verdict)
         how: Literal["", "accepted", "released", "observed"] = ""
-        if verdict.too_much and policy.mode == "observe":
+        if excess is not None and policy.mode == "observe":
             how = "observed"
-            self._events.emit(DropObserved(route=question.route, went=len(verdict.went), before=verdict.before))
-        elif verdict.too_much:
-            how = await self._release_or_hold(key, question, policy, verdict, answer)
-        await self._accept(key, question, known, answer, verdict=verdict, how=how)
+            self._events.emit(
+                DropObserved(route=question.route, went=excess.gone, before=excess.before, limit=excess.limit)
+            )
+        elif excess is not None:
+            how = await self._release_or_hold(key, question, policy, verdict, answer, excess=excess)
+        step = self._losses.accept(row, records.subject(question), verdict, policy, how=how, excess=excess)
+        try:
+            await self._accept(key, question, known, answer, verdict=verdict, how=how, lost=step.changes)
+        except BaseException:
+            self._losses.undo(step)
+            raise
+        return row
 
-    async def _release_or_hold(
+    async def _release_or_hold(  # noqa: PLR0913 - all that is known of one review
         self,
         key: str,
         question: Question,
         policy: core.GuardPolicy,
         verdict: core.Verdict,
         answer: Answer,
+        *,
+        excess: Excess,
     ) -> Literal["accepted", "released"]:
         """How a held answer gets free now; raises ``AnswerHeld`` if it does not."""
         answer_digest = records.digest(answer.body)
         held = self._held.get(key)
         if held is None or held.answer_digest != answer_digest:
-            held = await self._held.hold(key, question, verdict, answer, answer_digest)
+            held = await self._held.hold(key, question, verdict, answer, answer_digest, excess=excess)
         elif held.decision == "accepted":
             return "accepted"
-        elif held.decision != "rejected" and _waited_enough(held, policy, self._clock()):
+        elif held.decision != "rejected" and _waited_enough(held, policy, self._observed()):
             return "released"
-        self._events.emit(AnswerHeldBack(route=question.route, held_id=held.id, went=held.went, before=held.before))
+        self._events.emit(
+            AnswerHeldBack(route=question.route, held_id=held.id, went=held.went, before=held.before, limit=held.limit)
+        )
         raise AnswerHeld(message(question.route, held))
 
     async def _accept(  # noqa: PLR0913 - all that is known of one review
@@ -124,12 +170,13 @@ class Guard:
         *,
         verdict: core.Verdict,
         how: str,
+        lost: list[Change],
     ) -> None:
         changes: list[Change] = []
         if verdict.came or verdict.went or not verdict.before:
             change = _change(self._clock(), answer, verdict, how)
             known, changes = self._baselines.accept(key, known, records.subject(question), answer, change)
-        await self._store.apply([*changes, *self._held.dropped(key, how)])
+        await self._store.apply([*changes, *lost, *self._held.dropped(key, how)])
         held = self._held.drop(key)
         if known is not None:
             self._baselines.keep(key, known)
@@ -172,7 +219,18 @@ class Guard:
 
 
 def _waited_enough(held: core.HeldAnswer, policy: core.GuardPolicy, now_s: float) -> bool:
-    return policy.release_after_s is not None and now_s - held.since_s >= policy.release_after_s
+    """By the time that the hub has observed: the time of day may jump."""
+    return policy.release_after_s is not None and now_s - (held.observed_s or now_s) >= policy.release_after_s
+
+
+def _still_exceeded(held: core.HeldAnswer | None, verdict: core.Verdict) -> Excess | None:
+    """The limit of the answer that is held, if this one is no better and only time has passed.
+
+    What it was held for has left the window by and by. Nobody has decided that it is meant.
+    """
+    if held is None or held.limit not in ("window", "total") or len(verdict.went) < held.went:
+        return None
+    return Excess(limit=held.limit, gone=held.went, before=held.before, share=0.0, text=held.why)
 
 
 def _change(now_s: float, answer: Answer, verdict: core.Verdict, how: str) -> core.Change:

@@ -18,8 +18,10 @@ from hub.service.ports import Change
 
 if TYPE_CHECKING:
     from hub.core.combine import Answer
+    from hub.core.losses import Excess
     from hub.core.question import Question
     from hub.service.audit import AuditLog
+    from hub.service.elapsed import ObservedTime
     from hub.service.ports import Events, Store, WallClock
 
 _encode = msgspec.json.Encoder().encode
@@ -34,10 +36,11 @@ class NoSuchHeldAnswer(Exception):
 class HeldAnswers:
     """What is held, by question."""
 
-    def __init__(self, store: Store, events: Events, clock: WallClock, audit: AuditLog) -> None:
+    def __init__(self, store: Store, events: Events, clock: WallClock, audit: AuditLog, observed: ObservedTime) -> None:
         self._store = store
         self._events = events
         self._clock = clock
+        self._observed = observed
         self._audit = audit
         self._held: dict[str, core.HeldAnswer] = {}
         self._damaged: dict[str, str] = {}  # Those that cannot be read: by key, why.
@@ -50,6 +53,11 @@ class HeldAnswers:
             except StoreDamaged as error:
                 self._damaged[key] = str(error)
                 self._events.emit(StoreTrouble(detail=str(error)))
+        self._observed.reached(max((one.observed_s or 0.0 for one in self._held.values()), default=0.0))
+        for key, one in self._held.items():
+            if one.observed_s is None:
+                # Of an older hub, whose count of the time cannot be trusted.
+                self._held[key] = msgspec.structs.replace(one, observed_s=self._observed())
 
     def check(self, key: str) -> None:
         """Let a question pass whose held answer, if there is one, can be read.
@@ -78,8 +86,15 @@ class HeldAnswers:
         """The question whose answer is held under this id; empty if there is none."""
         return next((key for key, one in self._held.items() if one.id == held_id), "")
 
-    async def hold(
-        self, key: str, question: Question, verdict: core.Verdict, answer: Answer, answer_digest: str
+    async def hold(  # noqa: PLR0913 - all that is known of what is held
+        self,
+        key: str,
+        question: Question,
+        verdict: core.Verdict,
+        answer: Answer,
+        answer_digest: str,
+        *,
+        excess: Excess,
     ) -> core.HeldAnswer:
         """Hold an answer in place of the one that was held before it, if any.
 
@@ -99,6 +114,9 @@ class HeldAnswers:
             came=len(verdict.came),
             input=core.shown_input(_decode_input(question.input_json)),
             members=answer.members,
+            limit=excess.limit,
+            why=str(excess),
+            observed_s=self._observed(),
         )
         await self._store.apply([Change(kind=records.HELD, key=key, value=_encode(held))])
         self._held[key] = held
@@ -138,7 +156,8 @@ class HeldAnswers:
 
 def message(route: str, held: core.HeldAnswer) -> str:
     """What callers read while an answer is held."""
-    missing = f'route "{route}": {held.went} of {held.before} parameter sets are missing from the answer'
+    why = held.why or f"{held.went} of {held.before} parameter sets are missing from the answer"
+    missing = f'route "{route}": {why}'
     if held.decision == "rejected":
         return f"{missing}; an operator rejected it ({held.id}), and nothing was changed"
     return f"{missing}; nothing was changed. If this is intended, run: appset-hub accept {held.id}"

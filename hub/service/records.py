@@ -19,13 +19,17 @@ HELD = "held"
 HISTORY = "history"
 AUDIT = "audit"
 LAST_GOOD = "last_good"
+LOSSES = "losses"
+"""Of a question: the sets that its last accepted answers no longer had, as long as they count."""
+OBSERVED = "observed_time"
+"""How long hubs have run on this store."""
 META = "meta"
 """Of the store itself: that it is initialised, under the key ``STORE``."""
 STORE = "store"
 SEEN = "seen"
 """Of a backend: it has connected to this hub, or an operator has forgotten it."""
 
-OF_QUESTIONS = (BASELINES, BASELINE_CHANGES, HISTORY, LAST_GOOD)
+OF_QUESTIONS = (BASELINES, BASELINE_CHANGES, HISTORY, LAST_GOOD, LOSSES)
 """What is kept of a question under its key, and dropped together: a part of it would be mistaken for the whole."""
 
 _KEY_BYTES = 16

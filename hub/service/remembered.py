@@ -15,18 +15,21 @@ if TYPE_CHECKING:
     from hub.core.combine import Answer
     from hub.core.question import Question
     from hub.core.routes import Route
+    from hub.service.losses import Row
 
 
 class Remembered(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The last accepted answer to a question: each member's, by name, and what the route combined them to.
 
-    Until ``fresh_until_s``, on the loop's clock, it may be given again without asking.
+    Until ``fresh_until_s``, on the loop's clock, it may be given again without asking. ``row`` is where the guard wants
+    to see that the question is still asked, unless it is off.
     """
 
     route: Route
     members: dict[str, CheckedAnswer]
     combined: Answer
     fresh_until_s: float = 0.0
+    row: Row | None = None
 
     @property
     def size_bytes(self) -> int:

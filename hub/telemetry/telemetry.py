@@ -165,11 +165,18 @@ class Telemetry:
 
     def _answer_held_back(self, event: ev.AnswerHeldBack) -> None:
         self._metrics.guard.labels(event.route, "held").inc()
-        self._log.warning("answer_held", route=event.route, held_id=event.held_id, missing=event.went, of=event.before)
+        self._log.warning(
+            "answer_held",
+            route=event.route,
+            held_id=event.held_id,
+            missing=event.went,
+            of=event.before,
+            limit=event.limit,
+        )
 
     def _drop_observed(self, event: ev.DropObserved) -> None:
         self._metrics.guard.labels(event.route, "observed").inc()
-        self._log.warning("drop_observed", route=event.route, missing=event.went, of=event.before)
+        self._log.warning("drop_observed", route=event.route, missing=event.went, of=event.before, limit=event.limit)
 
     def _answer_released(self, event: ev.AnswerReleased) -> None:
         self._metrics.guard.labels(event.route, event.how).inc()

@@ -19,6 +19,7 @@ from hub.service.ask import Asker
 from hub.service.audit import AuditLog
 from hub.service.baselines import Baselines
 from hub.service.completeness import Completeness
+from hub.service.elapsed import ObservedTime
 from hub.service.execute import Execute, Request
 from hub.service.flights import Caller
 from hub.service.guard import Guard
@@ -26,6 +27,7 @@ from hub.service.held import HeldAnswers
 from hub.service.inputs import Inputs
 from hub.service.keeping import StoreKeeper, StoreRecord
 from hub.service.lastgood import LastGoodAnswers
+from hub.service.losses import Losses
 from hub.service.membership import Membership, MembershipLimits
 from hub.service.overview import Overview
 from hub.service.pool import Pool
@@ -96,13 +98,16 @@ class Service:
         answer_limits = answer_limits or Limits()
         schemas = FakeSchemas()
         audit = AuditLog(self.store, self.now)
+        observed = ObservedTime(self.store, self.events, self.now)
         self.guard = Guard(
             store=self.store,
             events=self.events,
             clock=self.now,
             audit=audit,
             baselines=Baselines(self.store),
-            held=HeldAnswers(self.store, self.events, self.now, audit),
+            held=HeldAnswers(self.store, self.events, self.now, audit, observed),
+            losses=Losses(self.store, self.events, clock=self.now, observed=observed),
+            observed=observed,
         )
         self.last_good = LastGoodAnswers(self.store, self.events, self.now)
         timekeeper = Timekeeper()

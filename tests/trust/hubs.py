@@ -22,13 +22,22 @@ ADMIN_TOKEN = "admin-token"
 
 
 class WallClock:
-    """The time of day; moves only when told."""
+    """The time of day, and the clock that only grows; both move only when told."""
 
     def __init__(self, now_s: float = 1_800_000_000.0) -> None:
         self.now_s = now_s
+        self.steady_s = 0.0
 
     def time(self) -> float:
         return self.now_s
+
+    def monotonic(self) -> float:
+        return self.steady_s
+
+    def pass_(self, seconds: float) -> None:
+        """Let time pass: on both clocks."""
+        self.now_s += seconds
+        self.steady_s += seconds
 
     @staticmethod
     def perf_counter() -> float:
