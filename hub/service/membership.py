@@ -258,6 +258,7 @@ class Membership:
 
     def _join(self, instance: Instance[Link]) -> None:
         replaced = self._directory.join(instance)
+        self._routing.set_declared_keys(instance.info.name, self._directory.unique_by(instance.info.name))
         if replaced is not None:
             replaced.link.close()
             self._tell_left(replaced, "attached or registered again")

@@ -26,11 +26,14 @@ from hub.service.held import HeldAnswers
 from hub.service.inputs import Inputs
 from hub.service.keeping import StoreKeeper, StoreRecord
 from hub.service.lastgood import LastGoodAnswers
+from hub.service.lessons import Lessons
 from hub.service.membership import Membership, MembershipLimits
 from hub.service.overview import Overview
 from hub.service.pool import Pool
+from hub.service.remarks import Remarks
 from hub.service.remembered import RememberedAnswers
 from hub.service.routing import Routing
+from hub.service.taught import TaughtKeys
 from hub.service.timekeeper import Timekeeper
 from tests.support.fakes import FakeDialler, FakeEvents, FakeLink, FakeSchemas, FakeStore
 
@@ -96,13 +99,19 @@ class Service:
         answer_limits = answer_limits or Limits()
         schemas = FakeSchemas()
         audit = AuditLog(self.store, self.now)
+        self.taught = TaughtKeys(
+            store=self.store, events=self.events, clock=self.now, audit=audit, routing=self.routing
+        )
+        held = HeldAnswers(self.store, self.events, self.now, audit)
         self.guard = Guard(
             store=self.store,
             events=self.events,
             clock=self.now,
             audit=audit,
             baselines=Baselines(self.store),
-            held=HeldAnswers(self.store, self.events, self.now, audit),
+            held=held,
+            lessons=Lessons(held, self.taught),
+            remarks=Remarks(self.events),
         )
         self.last_good = LastGoodAnswers(self.store, self.events, self.now)
         timekeeper = Timekeeper()
