@@ -41,6 +41,7 @@ class BackendInfo(msgspec.Struct, frozen=True, kw_only=True):
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """What the configuration allows a backend: names that it may claim, and addresses that it may register.
 
+    ``unique_by`` are the keys that the configuration says identify its sets.
     ``expected``: until it has connected for the first time, it may claim any name that its grant covers.
     """
 
@@ -48,6 +49,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     application_sets: tuple[str, ...] = ("*",)
     addresses: tuple[str, ...] = ()
     configured_address: str = ""
+    unique_by: tuple[str, ...] = ()
     expected: bool = True
 
     def allows_address(self, address: str) -> bool:
