@@ -164,6 +164,7 @@ class Resolver:
                 application_sets=tuple(entry.application_sets),
                 addresses=tuple(entry.addresses),
                 configured_address=entry.address,
+                unique_by=self._keys((*at, "unique_by"), entry.unique_by),
                 expected=entry.expected,
             ),
             tokens=self._credentials.tokens(at, "backend", entry.name, entry.tokens),
@@ -237,11 +238,15 @@ class Resolver:
         if isinstance(entry.combine, shape.Merge):
             lists["combine", "merge", "on"] = entry.combine.merge.on
         for inner, keys in lists.items():
-            seen: set[str] = set()
-            for index, key in enumerate(keys):
-                if key in seen:
-                    self._wrong((*at, *inner, index), f'duplicate key "{key}"')
-                seen.add(key)
+            self._keys((*at, *inner), keys)
+
+    def _keys(self, at: At, keys: list[str]) -> tuple[str, ...]:
+        seen: set[str] = set()
+        for index, key in enumerate(keys):
+            if key in seen:
+                self._wrong((*at, index), f'duplicate key "{key}"')
+            seen.add(key)
+        return tuple(keys)
 
     def _meant(self, name: str, known: Iterable[str]) -> str:
         self._suggestions_left -= 1

@@ -1,44 +1,52 @@
-"""A list in each parameter set whose elements become Applications: where it is, and what identifies its elements.
+"""A list in each parameter set whose elements become Applications: the guard then sees a set for each element.
 
-A matrix may pass such a list on to a list generator (``elementsYaml``), which makes an Application of each element. The
-guard then counts elements: a set that stays while its list shrinks deletes as much as sets that are gone.
+A matrix may pass such a list on to a list generator (``elementsYaml``), which makes an Application of each element. A
+set that stays while its list shrinks then deletes as much as sets that are gone.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hub.core.guard import ListPath, identities
+from hub.core.guard import ListPath
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
 
-_OF_ELEMENTS = "[]."
-_NOTHING_ELSE = "{}"
+_OF_ELEMENTS = "[]"
 
 
 def list_path(text: str) -> ListPath:
     """The path that a configuration writes as ``spec.branches`` or ``spec.branches[].name``."""
-    keys, _, key = text.partition(_OF_ELEMENTS)
+    keys, _, key = text.partition(f"{_OF_ELEMENTS}.")
     return ListPath(keys=tuple(keys.split(".")), key=key)
 
 
-def counted_identities(sets: Iterable[dict[str, Any]], unique_by: Sequence[str], path: ListPath) -> tuple[str, ...]:
-    """The identities of all elements, each with that of its set; a set without such a list has its own.
+def element_key(path: ListPath) -> str:
+    """The key under which a spread set has its element; no list has such a path."""
+    return f"{'.'.join(path.keys)}{_OF_ELEMENTS}"
 
-    Without ``unique_by`` a set is identified by all that is in it but the list: one element less must not make it
-    another set, or all of its elements would be others.
+
+def spread(
+    sets: Sequence[dict[str, Any]], origins: Mapping[str, int], path: ListPath
+) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """One set for each element of the list in a set, with the rest of that set, and how many of them each member has.
+
+    A set whose list is empty is gone; one that has no list there stays, with an empty element.
     """
-    found: list[str] = []
-    for one in sets:
-        elements = _list_in(one, path.keys)
-        (of_set,) = identities([one if elements is None or unique_by else _without(one, path.keys)], unique_by)
-        if elements is None:
-            found.append(of_set)
-        else:
-            names = _names(elements, path.key)
-            found += names if of_set == _NOTHING_ELSE else identities([{"": [of_set, name]} for name in names], ("",))
-    return tuple(found)
+    key, found, counts, start = element_key(path), list[dict[str, Any]](), dict[str, int](), 0
+    for member, count in origins.items():
+        before = len(found)
+        for one in sets[start : start + count]:
+            elements = _list_in(one, path.keys)
+            if elements is None:
+                found.append({**one, key: ""})
+            else:
+                rest = _without(one, path.keys)
+                found += [{**rest, key: _name(element, path.key)} for element in elements]
+        counts[member] = len(found) - before
+        start += count
+    return found, counts
 
 
 def _list_in(one: dict[str, Any], keys: Sequence[str]) -> list[Any] | None:
@@ -55,6 +63,6 @@ def _without(one: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
     return {name: value for name, value in one.items() if name != key}
 
 
-def _names(elements: list[Any], key: str) -> tuple[str, ...]:
-    """What identifies each element: its value under ``key`` if it has one, otherwise all of it."""
-    return identities([{"": one[key] if key and type(one) is dict and key in one else one} for one in elements], ("",))
+def _name(element: Any, key: str) -> Any:
+    """What identifies an element: its value under ``key`` if it has one, otherwise all of it."""
+    return element[key] if key and type(element) is dict and key in element else element

@@ -83,13 +83,17 @@ class AnswerStale(Event, frozen=True, kw_only=True):
 
 
 class AnswerHeldBack(Event, frozen=True, kw_only=True):
-    """The guard held an answer: ``went`` of ``before`` sets are missing. ``limit`` is what that exceeds."""
+    """The guard held an answer: ``went`` of ``before`` sets are missing, and ``changed`` have other values.
+
+    ``limit`` is what that exceeds.
+    """
 
     route: str
     held_id: str
     went: int
     before: int
     limit: str
+    changed: int = 0
 
 
 class DropObserved(Event, frozen=True, kw_only=True):
@@ -114,6 +118,24 @@ class HeldDecided(Event, frozen=True, kw_only=True):
 
     held_id: str
     decision: str
+    who: str
+
+
+class KeysTaught(Event, frozen=True, kw_only=True):
+    """An operator said which keys identify the sets of a route or a backend."""
+
+    kind: Literal["route", "backend"]
+    name: str
+    keys: tuple[str, ...]
+    who: str
+
+
+class KeysForgotten(Event, frozen=True, kw_only=True):
+    """An operator took back which keys identify the sets of a route or a backend."""
+
+    kind: Literal["route", "backend"]
+    name: str
+    keys: tuple[str, ...]
     who: str
 
 

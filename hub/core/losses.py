@@ -37,7 +37,7 @@ MAX_NAMED = 10_000  # Of the missing sets of one question; the oldest beyond tha
 _FINGERPRINT_BYTES = 8
 
 
-class Loss(msgspec.Struct, frozen=True, kw_only=True):
+class PastLoss(msgspec.Struct, frozen=True, kw_only=True):
     """What an accepted answer no longer had: a fingerprint of each set, with the stamp of when it was added.
 
     ``before`` and ``before_all`` are how many sets its ApplicationSet, and all of them, had until then. ``unnamed``
@@ -67,7 +67,7 @@ class QuestionLosses(msgspec.Struct, frozen=True, kw_only=True):
     """What the answers to one question have lost lately, oldest first."""
 
     subject: Subject
-    losses: tuple[Loss, ...]
+    losses: tuple[PastLoss, ...]
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +82,7 @@ class Excess(msgspec.Struct, frozen=True, kw_only=True):
     """Which limit an answer exceeds: ``gone`` of ``before`` sets are missing or changed, and ``share`` of them may be.
 
     ``window_s`` is the time in which they were lost, if it is more than one answer. ``text``, if any, has been said of
-    it before.
+    it before. ``losing`` is how many of those that are gone this answer loses.
     """
 
     limit: Limit
@@ -91,6 +91,7 @@ class Excess(msgspec.Struct, frozen=True, kw_only=True):
     share: float
     window_s: float = 0.0
     text: str = ""
+    losing: int = 0
 
     def __str__(self) -> str:
         """What a caller reads; the same for the same excess."""
@@ -121,11 +122,21 @@ def duration_text(seconds: float) -> str:
 
 
 def own_excess(verdict: Verdict, policy: GuardPolicy) -> Excess | None:
-    """The limit that an answer exceeds by what it alone has lost, if it does."""
-    if not verdict.too_much:
+    """The limit that an answer exceeds by what it alone has lost or changed, if it does."""
+    before, gone = verdict.before, len(verdict.went)
+    if verdict.too_much:
+        return Excess(limit="max_drop", gone=gone, before=before, share=allowed(policy, before), losing=gone)
+    share, changed = policy.max_change, len(verdict.changed)
+    if share is None or not is_over(changed, before, share, policy.min_sets):
         return None
-    share = allowed(policy, verdict.before)
-    return Excess(limit="max_drop", gone=len(verdict.went), before=verdict.before, share=share)
+    return Excess(limit="max_change", gone=changed, before=before, share=share, losing=gone)
+
+
+def by_count(verdict: Verdict) -> Verdict:
+    """A verdict that only knows the numbers of sets: the last ones went, or some came behind them."""
+    before, after = verdict.before, verdict.before + len(verdict.came) - len(verdict.went)
+    went, came = range(after, before), range(before, after)
+    return msgspec.structs.replace(verdict, went=tuple(map("#{}".format, went)), came=tuple(map("#{}".format, came)))
 
 
 def fingerprint(identity: str) -> str:
@@ -138,7 +149,7 @@ def is_older(added_s: float, start_s: float) -> bool:
     return added_s == OLD_S or added_s < start_s
 
 
-def lost_spans(losses: Iterable[Loss]) -> list[Span]:
+def lost_spans(losses: Iterable[PastLoss]) -> list[Span]:
     """The missing sets, grouped by when they were added and lost."""
     found = []
     for loss in losses:
@@ -167,11 +178,12 @@ def there_at(spans: Iterable[Span], moments: Sequence[float]) -> list[int]:
 def window_excess(  # noqa: PLR0913 - what is there, what is gone, and what is left of the past
     there: Sequence[Span],
     gone: Sequence[Span],
-    losses: Sequence[Loss],
+    losses: Sequence[PastLoss],
     *,
     now_s: float,
     policy: GuardPolicy,
     complete: bool,
+    losing: int,
 ) -> Excess | None:
     """Whether too much is missing of what an ApplicationSet had at any moment of its window.
 
@@ -191,18 +203,22 @@ def window_excess(  # noqa: PLR0913 - what is there, what is gone, and what is l
         before = max(lost + left, known)
         share = allowed(policy, before)
         if is_over(lost, before, share, policy.min_sets):
-            return Excess(limit="window", gone=lost, before=before, share=share, window_s=policy.window_s)
+            return Excess(
+                limit="window", gone=lost, before=before, share=share, window_s=policy.window_s, losing=losing
+            )
     return None
 
 
-def total_excess(gone: int, before: int, losers: int, policy: TotalPolicy) -> Excess | None:
+def total_excess(gone: int, before: int, *, losers: int, losing: int, policy: TotalPolicy) -> Excess | None:
     """Whether all ApplicationSets together lose too much. One alone never does: it has a limit of its own."""
     if losers < MIN_LOSERS or not is_over(gone, before, policy.max_drop, policy.min_sets):
         return None
-    return Excess(limit="total", gone=gone, before=before, share=policy.max_drop, window_s=policy.window_s)
+    return Excess(
+        limit="total", gone=gone, before=before, share=policy.max_drop, window_s=policy.window_s, losing=losing
+    )
 
 
-def returned(losses: Sequence[Loss], fingerprints: Iterable[str]) -> tuple[Loss, ...]:
+def returned(losses: Sequence[PastLoss], fingerprints: Iterable[str]) -> tuple[PastLoss, ...]:
     """The losses without the sets that are there again."""
     back = frozenset(fingerprints)
     left = []
@@ -216,9 +232,9 @@ def returned(losses: Sequence[Loss], fingerprints: Iterable[str]) -> tuple[Loss,
     return tuple(left)
 
 
-def bounded(losses: Sequence[Loss], max_named: int = MAX_NAMED) -> tuple[Loss, ...]:
+def bounded(losses: Sequence[PastLoss], max_named: int = MAX_NAMED) -> tuple[PastLoss, ...]:
     """The losses with at most ``max_named`` fingerprints, the latest; the others are only counted."""
-    kept: list[Loss] = []
+    kept: list[PastLoss] = []
     for loss in reversed(losses):
         if len(loss.lost) > max_named:
             loss = msgspec.structs.replace(loss, lost={}, unnamed=loss.count)  # noqa: PLW2901 - the same, shorter.

@@ -50,13 +50,16 @@ from hub.service.held import HeldAnswers
 from hub.service.inputs import Inputs
 from hub.service.keeping import StoreKeeper
 from hub.service.lastgood import LastGoodAnswers
+from hub.service.lessons import Lessons
 from hub.service.losses import Losses
 from hub.service.membership import Membership, MembershipLimits, stored_claims, stored_sightings
 from hub.service.overview import Overview
 from hub.service.pool import Pool
+from hub.service.remarks import Remarks
 from hub.service.remembered import RememberedAnswers
 from hub.service.retention import keep_bounded
 from hub.service.routing import Routing
+from hub.service.taught import TaughtKeys
 from hub.service.timekeeper import Timekeeper
 from hub.store.memory import MemoryStore
 from hub.store.sqlite import SqliteStore
@@ -158,13 +161,20 @@ class Hub:
         asker = Asker(pool=self._pool, events=self.telemetry, clock=clock, timekeeper=timekeeper, limits=limits.answer)
         schemas = JsonSchemas()
         observed = ObservedTime(store, self.telemetry, time.monotonic)
+        self._taught = TaughtKeys(
+            store=store, events=self.telemetry, clock=time.time, audit=audit, routing=self._routing
+        )
+        await self._taught.open()
+        held = HeldAnswers(store, self.telemetry, time.time, audit, observed)
         self._guard = Guard(
             store=store,
             events=self.telemetry,
             clock=time.time,
             audit=audit,
             baselines=Baselines(store),
-            held=HeldAnswers(store, self.telemetry, time.time, audit, observed),
+            held=held,
+            lessons=Lessons(held, self._taught),
+            remarks=Remarks(self.telemetry),
             losses=Losses(store, self.telemetry, clock=clock, observed=observed),
             observed=observed,
         )

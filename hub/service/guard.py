@@ -8,26 +8,37 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakValueDictionary
 
+import msgspec
+
 from hub.core import guard as core
+from hub.core.combine import sets_of
+from hub.core.comparison import NOTHING, align
 from hub.core.errors import AnswerHeld, StoreFailed, StoreLost
 from hub.core.events import AnswerHeldBack, AnswerReleased, DropObserved, HeldDecided
-from hub.core.losses import Excess, own_excess
+from hub.core.identity import WHOLE
+from hub.core.keys import NO_KEYS
+from hub.core.loss import is_covered, is_same, of_held
+from hub.core.losses import Excess, by_count, own_excess
 from hub.service import records
-from hub.service.held import message
+from hub.service.held import Latest, message
 
 if TYPE_CHECKING:
     from hub.core.combine import Answer
+    from hub.core.keys import Identification
     from hub.core.question import Question
     from hub.core.routes import Route
     from hub.service.audit import AuditLog
     from hub.service.baselines import Baselines, Known
     from hub.service.elapsed import ObservedTime
     from hub.service.held import HeldAnswers
+    from hub.service.lessons import Lessons
     from hub.service.losses import Losses, Row
     from hub.service.ports import Change, Events, Store, WallClock
+    from hub.service.remarks import Remarks
 
 _EVERY_S = 60.0
 
@@ -44,6 +55,8 @@ class Guard:
         audit: AuditLog,
         baselines: Baselines,
         held: HeldAnswers,
+        lessons: Lessons,
+        remarks: Remarks,
         losses: Losses,
         observed: ObservedTime,
     ) -> None:
@@ -53,6 +66,8 @@ class Guard:
         self._audit = audit
         self._baselines = baselines
         self._held = held
+        self._lessons = lessons
+        self._remarks = remarks
         self._losses = losses
         self._observed = observed
         self._reviews: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -81,7 +96,9 @@ class Guard:
         if self._held or self._losses.waiting:
             await self._observed.save()
 
-    async def review(self, question: Question, route: Route, answer: Answer) -> Row | None:
+    async def review(
+        self, question: Question, route: Route, answer: Answer, identification: Identification = NO_KEYS
+    ) -> Row | None:
         """Accept an answer as the truth of now, or hold it; returns where to note when its question is asked again.
 
         Raises:
@@ -89,18 +106,18 @@ class Guard:
             StoreDamaged: what it would be compared to cannot be read.
             StoreFailed: what has to last could not be written, so the answer must not leave.
         """
-        policy = route.trust.guard
-        if policy.mode == "off":
+        if not route.guarded:
             return None
         key = records.key(question)
         self._held.check(key)
         self._losses.check(key)
+        self._remarks.on(question, answer, identification)
         known = await self._baselines.find(key)
-        if known is not None and known.baseline == frozenset(answer.identities) and key not in self._held:
-            return self._losses.row(key, question, len(known.baseline))
+        if known is not None and known.past.has(answer) and key not in self._held:
+            return self._losses.row(key, question, len(known.past.rows))
         async with self._only_one(key):
             # Read again: while a configuration changes, a question may be under way twice.
-            return await self._review(key, question, policy, await self._baselines.find(key), answer)
+            return await self._review(key, question, route, await self._baselines.find(key), answer)
 
     def _only_one(self, key: str) -> asyncio.Lock:
         """The lock of a question: reviews of it, and decisions about it, follow one another."""
@@ -109,18 +126,14 @@ class Guard:
             lock = self._reviews[key] = asyncio.Lock()
         return lock
 
-    async def _review(
-        self,
-        key: str,
-        question: Question,
-        policy: core.GuardPolicy,
-        known: Known | None,
-        answer: Answer,
-    ) -> Row:
-        verdict = core.judge(() if known is None else known.baseline, answer.identities, policy)
+    async def _review(self, key: str, question: Question, route: Route, known: Known | None, answer: Answer) -> Row:
+        policy = route.trust.guard
+        verdict = _judged(known, answer, policy)
+        # Of whole sets only the number says whether any are missing: each that changes is another one.
+        counted = by_count(verdict) if _is_keyless(known, answer) else verdict
         row = self._losses.row(key, question, verdict.before)
-        excess = own_excess(verdict, policy) or self._losses.excess(row, verdict, policy)
-        excess = excess or _still_exceeded(self._held.get(key), verdict)
+        excess = own_excess(verdict, policy) or self._losses.excess(row, counted, policy)
+        excess = excess or _still_exceeded(self._held.get(key), counted)
         how: Literal["", "accepted", "released", "observed"] = ""
         if excess is not None and policy.mode == "observe":
             how = "observed"
@@ -128,8 +141,8 @@ class Guard:
                 DropObserved(route=question.route, went=excess.gone, before=excess.before, limit=excess.limit)
             )
         elif excess is not None:
-            how = await self._release_or_hold(key, question, policy, verdict, answer, excess=excess)
-        step = self._losses.accept(row, records.subject(question), verdict, policy, how=how, excess=excess)
+            how = await self._release_or_hold(key, question, route, known, verdict, answer, excess=excess)
+        step = self._losses.accept(row, records.subject(question), counted, policy, how=how, excess=excess)
         try:
             await self._accept(key, question, known, answer, verdict=verdict, how=how, lost=step.changes)
         except BaseException:
@@ -137,27 +150,43 @@ class Guard:
             raise
         return row
 
-    async def _release_or_hold(  # noqa: PLR0913 - all that is known of one review
+    async def _release_or_hold(  # noqa: PLR0913, PLR0917 - all that is known of one review
         self,
         key: str,
         question: Question,
-        policy: core.GuardPolicy,
+        route: Route,
+        known: Known | None,
         verdict: core.Verdict,
         answer: Answer,
         *,
         excess: Excess,
     ) -> Literal["accepted", "released"]:
         """How a held answer gets free now; raises ``AnswerHeld`` if it does not."""
-        answer_digest = records.digest(answer.body)
-        held = self._held.get(key)
-        if held is None or held.answer_digest != answer_digest:
-            held = await self._held.hold(key, question, verdict, answer, answer_digest, excess=excess)
-        elif held.decision == "accepted":
+        self._held.heard(key, Latest(route=route, answer=answer))
+        answer_digest, held = records.digest(answer.body), self._held.get(key)
+        loss = of_held(
+            NOTHING if known is None else known.past,
+            verdict,
+            partial(sets_of, answer),
+            answer.members,
+            keyless=_is_keyless(known, answer),
+            held=held,
+        )
+        if held is not None and held.decision == "accepted" and is_covered(held, loss, answer_digest, answer.count):
             return "accepted"
-        elif held.decision != "rejected" and _waited_enough(held, policy, self._observed()):
+        if held is None or not is_same(held, loss, answer_digest, answer.count):
+            held = await self._held.hold(key, question, loss, answer, answer_digest, excess=excess)
+        elif held.decision != "rejected" and _waited_enough(held, route.trust.guard, self._observed()):
             return "released"
         self._events.emit(
-            AnswerHeldBack(route=question.route, held_id=held.id, went=held.went, before=held.before, limit=held.limit)
+            AnswerHeldBack(
+                route=question.route,
+                held_id=held.id,
+                went=held.went,
+                before=held.before,
+                changed=held.changed or 0,
+                limit=held.limit,
+            )
         )
         raise AnswerHeld(message(question.route, held))
 
@@ -173,9 +202,17 @@ class Guard:
         lost: list[Change],
     ) -> None:
         changes: list[Change] = []
-        if verdict.came or verdict.went or not verdict.before:
-            change = _change(self._clock(), answer, verdict, how)
-            known, changes = self._baselines.accept(key, known, records.subject(question), answer, change)
+        is_other = bool(verdict.came or verdict.went or verdict.changed or not verdict.before)
+        if is_other or known is None or known.past.basis != answer.basis:
+            now_s = self._clock()
+            known, changes = self._baselines.accept(
+                key,
+                known,
+                subject=records.subject(question),
+                now_s=now_s,
+                answer=answer,
+                change=_change(now_s, answer, verdict, how, keyless=_is_keyless(known, answer)) if is_other else None,
+            )
         await self._store.apply([*changes, *lost, *self._held.dropped(key, how)])
         held = self._held.drop(key)
         if known is not None:
@@ -196,18 +233,28 @@ class Guard:
         """What is held, the oldest first."""
         return self._held.all()
 
-    async def decide(self, held_id: str, decision: Literal["accepted", "rejected"], who: str) -> core.HeldAnswer:
-        """Take an operator's decision about a held answer.
+    async def decide(
+        self, held_id: str, decision: Literal["accepted", "rejected"], who: str, unique_by: tuple[str, ...] = ()
+    ) -> core.HeldAnswer:
+        """Take an operator's decision about a held answer, and learn which keys identify its sets if that is said.
 
         Raises:
             NoSuchHeldAnswer: nothing is held under this id.
+            KeysRefused: the keys do not tell its sets apart, or this is not the place to say so; nothing changed.
             StoreFailed: it could not be written; nothing changed.
         """
         key = self._held.key_of(held_id)
         async with self._only_one(key):
-            held = await self._held.decide(key, held_id, decision, who)
+            held = self._held.find(key, held_id)
+            if not unique_by:
+                decided = await self._held.decide(key, held, decision, who)
+            else:
+                lesson = self._lessons.prepared(key, await self._baselines.find(key), unique_by, who)
+                held = msgspec.structs.replace(held, lost=lesson.lost, blind=False)
+                decided = await self._held.decide(key, held, decision, who, lesson.changes)
+                lesson.take()
         self._events.emit(HeldDecided(held_id=held_id, decision=decision, who=who))
-        return held
+        return decided
 
     async def audit(self) -> list[core.AuditEntry]:
         """Who decided what, oldest first."""
@@ -228,12 +275,26 @@ def _still_exceeded(held: core.HeldAnswer | None, verdict: core.Verdict) -> Exce
 
     What it was held for has left the window by and by. Nobody has decided that it is meant.
     """
-    if held is None or held.limit not in ("window", "total") or len(verdict.went) < held.went:
+    losing = len(verdict.went)
+    if held is None or held.limit not in ("window", "total") or losing < held.losing:
         return None
-    return Excess(limit=held.limit, gone=held.went, before=held.before, share=0.0, text=held.why)
+    return Excess(limit=held.limit, gone=losing, before=verdict.before, share=0.0, text=held.why, losing=losing)
 
 
-def _change(now_s: float, answer: Answer, verdict: core.Verdict, how: str) -> core.Change:
+def _judged(known: Known | None, answer: Answer, policy: core.GuardPolicy) -> core.Verdict:
+    if known is None:
+        return core.judge((), answer.identities, policy)
+    aligned = align(known.past, answer, partial(sets_of, answer), answer.members)
+    verdict = core.judge(known.past.rows, aligned.after, policy)
+    return msgspec.structs.replace(verdict, changed=aligned.changed)
+
+
+def _is_keyless(known: Known | None, answer: Answer) -> bool:
+    """Whether whole sets were compared, so that a set that changed looks like one that is gone and one that is new."""
+    return answer.basis.is_whole and (known is None or known.past.basis in (None, WHOLE))
+
+
+def _change(now_s: float, answer: Answer, verdict: core.Verdict, how: str, *, keyless: bool) -> core.Change:
     """An accepted answer as the history of its question has it."""
     return core.Change(
         at_s=now_s,
@@ -244,4 +305,6 @@ def _change(now_s: float, answer: Answer, verdict: core.Verdict, how: str) -> co
         went_shown=verdict.went[: core.MAX_SHOWN_IDENTITIES],
         members=answer.members,
         how=how or "checked",
+        changed=None if keyless else len(verdict.changed),
+        changed_shown=verdict.changed[: core.MAX_SHOWN_IDENTITIES],
     )

@@ -18,7 +18,7 @@ from hub.core.losses import (
     MIN_LOSERS,
     OLD_S,
     Excess,
-    Loss,
+    PastLoss,
     QuestionLosses,
     Span,
     bounded,
@@ -66,7 +66,7 @@ class Row(msgspec.Struct, kw_only=True):
     size: int
     asked_s: float
     added: dict[str, float] = {}
-    losses: tuple[Loss, ...] = ()
+    losses: tuple[PastLoss, ...] = ()
     subject: Subject | None = None
 
 
@@ -75,9 +75,9 @@ class Step:
 
     def __init__(self) -> None:
         self.changes: list[Change] = []
-        self._before: list[tuple[Row, int, dict[str, float], tuple[Loss, ...], tuple[Loss, ...]]] = []
+        self._before: list[tuple[Row, int, dict[str, float], tuple[PastLoss, ...], tuple[PastLoss, ...]]] = []
 
-    def put(self, row: Row, *, size: int, added: dict[str, float], losses: tuple[Loss, ...]) -> None:
+    def put(self, row: Row, *, size: int, added: dict[str, float], losses: tuple[PastLoss, ...]) -> None:
         """Change a row, and write its losses if they are others now."""
         self._before.append((row, row.size, row.added, row.losses, losses))
         if losses != row.losses:
@@ -197,6 +197,7 @@ class Losses:
             now_s=now_s,
             policy=policy,
             complete=self._observed.uptime_s >= policy.window_s,
+            losing=len(going),
         )
 
     def _sets_of(self, scope: _Scope, row: Row, window_s: float) -> int:
@@ -222,7 +223,7 @@ class Losses:
             return None
         before = max(self._all_sets(policy.window_s) + past, self._all_sets_before(policy.window_s, now_s))
         gone = past + sum(is_older(added_s, start_s) for added_s in going)
-        return total_excess(gone, before, len(losers), policy)
+        return total_excess(gone, before, losers=len(losers), losing=len(going), policy=policy)
 
     def _asked(self, rows: Iterable[Row], window_s: float, row: Row | None = None) -> list[Row]:
         """Those that were asked lately, and ``row``, which is being asked."""
@@ -272,14 +273,14 @@ class Losses:
 
     def _losses_after(
         self, row: Row, verdict: Verdict, policy: GuardPolicy, now_s: float, *, counts: bool
-    ) -> tuple[Loss, ...]:
+    ) -> tuple[PastLoss, ...]:
         losses = row.losses
         if losses:
             losses = returned(losses, map(fingerprint, verdict.came))
             losses = tuple(loss for loss in losses if loss.at_s + loss.keep_s > now_s)
         if not verdict.went or not counts:
             return losses
-        loss = Loss(
+        loss = PastLoss(
             at_s=now_s,
             before=self._sets_of(row.scope, row, policy.window_s),
             before_all=self._all_sets_before(policy.total.window_s, now_s),

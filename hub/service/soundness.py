@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hub.core import guard as core
+from hub.core.keys import Keys
 from hub.core.losses import QuestionLosses
 from hub.service import records
 from hub.service.elapsed import Observed
@@ -26,6 +27,7 @@ _JSON: dict[str, Any] = {
     records.AUDIT: core.AuditEntry,
     records.LOSSES: QuestionLosses,
     records.OBSERVED: Observed,
+    records.KEYS: Keys,
     CLAIMS: tuple[str, ...],
 }
 _DECODERS: dict[str, Any] = {

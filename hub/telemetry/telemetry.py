@@ -55,6 +55,8 @@ class Telemetry:
             ev.DropObserved: self._drop_observed,
             ev.AnswerReleased: self._answer_released,
             ev.HeldDecided: self._held_decided,
+            ev.KeysTaught: self._keys_taught,
+            ev.KeysForgotten: self._keys_forgotten,
             ev.BackendFailure: self._backend_failure,
             ev.InstanceJoined: self._instance_joined,
             ev.InstanceLeft: self._instance_left,
@@ -170,6 +172,7 @@ class Telemetry:
             route=event.route,
             held_id=event.held_id,
             missing=event.went,
+            changed=event.changed,
             of=event.before,
             limit=event.limit,
         )
@@ -184,6 +187,12 @@ class Telemetry:
 
     def _held_decided(self, event: ev.HeldDecided) -> None:
         self._log.warning("held_decided", held_id=event.held_id, decision=event.decision, who=event.who)
+
+    def _keys_taught(self, event: ev.KeysTaught) -> None:
+        self._log.warning("keys_taught", keys=event.keys, who=event.who, **{event.kind: event.name})
+
+    def _keys_forgotten(self, event: ev.KeysForgotten) -> None:
+        self._log.warning("keys_forgotten", keys=event.keys, who=event.who, **{event.kind: event.name})
 
     def _backend_failure(self, event: ev.BackendFailure) -> None:
         self._log.warning(

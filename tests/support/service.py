@@ -27,12 +27,15 @@ from hub.service.held import HeldAnswers
 from hub.service.inputs import Inputs
 from hub.service.keeping import StoreKeeper, StoreRecord
 from hub.service.lastgood import LastGoodAnswers
+from hub.service.lessons import Lessons
 from hub.service.losses import Losses
 from hub.service.membership import Membership, MembershipLimits
 from hub.service.overview import Overview
 from hub.service.pool import Pool
+from hub.service.remarks import Remarks
 from hub.service.remembered import RememberedAnswers
 from hub.service.routing import Routing
+from hub.service.taught import TaughtKeys
 from hub.service.timekeeper import Timekeeper
 from tests.support.fakes import FakeDialler, FakeEvents, FakeLink, FakeSchemas, FakeStore
 
@@ -99,13 +102,19 @@ class Service:
         schemas = FakeSchemas()
         audit = AuditLog(self.store, self.now)
         observed = ObservedTime(self.store, self.events, self.now)
+        self.taught = TaughtKeys(
+            store=self.store, events=self.events, clock=self.now, audit=audit, routing=self.routing
+        )
+        held = HeldAnswers(self.store, self.events, self.now, audit, observed)
         self.guard = Guard(
             store=self.store,
             events=self.events,
             clock=self.now,
             audit=audit,
             baselines=Baselines(self.store),
-            held=HeldAnswers(self.store, self.events, self.now, audit, observed),
+            held=held,
+            lessons=Lessons(held, self.taught),
+            remarks=Remarks(self.events),
             losses=Losses(self.store, self.events, clock=self.now, observed=observed),
             observed=observed,
         )

@@ -12,7 +12,7 @@ from hub.core.guard import GuardPolicy, TotalPolicy, allowed, is_over
 from hub.core.losses import (
     OLD_S,
     Excess,
-    Loss,
+    PastLoss,
     Span,
     bounded,
     duration_text,
@@ -27,9 +27,9 @@ from hub.core.losses import (
 HALF = GuardPolicy(max_drop=0.5)
 
 
-def loss(at_s: float, *names: str, before: int = 0, added_s: float = OLD_S, **more: Any) -> Loss:
+def loss(at_s: float, *names: str, before: int = 0, added_s: float = OLD_S, **more: Any) -> PastLoss:
     lost = dict.fromkeys(map(fingerprint, names), added_s)
-    return Loss(at_s=at_s, before=before, before_all=before, lost=lost, keep_s=3600.0, **more)
+    return PastLoss(at_s=at_s, before=before, before_all=before, lost=lost, keep_s=3600.0, **more)
 
 
 def numbered(count: int, start: int = 0) -> list[str]:
@@ -64,18 +64,18 @@ def test_sets_are_counted_at_each_moment_at_which_they_were_there() -> None:
 
 
 def in_window(
-    there: int, *losses: Loss, now_s: float, going: int = 0, policy: GuardPolicy = HALF, complete: bool = True
+    there: int, *losses: PastLoss, now_s: float, going: int = 0, policy: GuardPolicy = HALF, complete: bool = True
 ) -> Excess | None:
     gone = [*lost_spans(losses), Span(added_s=OLD_S, count=going, lost_s=now_s)]
     return window_excess(
-        [Span(added_s=OLD_S, count=there)], gone, losses, now_s=now_s, policy=policy, complete=complete
+        [Span(added_s=OLD_S, count=there)], gone, losses, now_s=now_s, policy=policy, complete=complete, losing=going
     )
 
 
 def test_losses_are_measured_against_the_start_of_the_window() -> None:
     first = loss(100.0, *numbered(50), before=100)
     assert in_window(25, first, now_s=200.0, going=25) == Excess(
-        limit="window", gone=75, before=100, share=0.5, window_s=3600.0
+        limit="window", gone=75, before=100, share=0.5, window_s=3600.0, losing=25
     )
     assert in_window(50, first, now_s=200.0, going=0) is None, "exactly half"
 
@@ -100,8 +100,10 @@ def test_what_was_added_within_the_window_is_missed_from_the_moment_at_which_it_
     ]
     there = [Span(added_s=OLD_S, count=10), Span(added_s=5000.0, count=25)]
     going = Span(added_s=5000.0, count=25, lost_s=5030.0)
-    found = window_excess(there, [*lost_spans(losses), going], losses, now_s=5030.0, policy=HALF, complete=True)
-    assert found == Excess(limit="window", gone=75, before=110, share=0.5, window_s=3600.0)
+    found = window_excess(
+        there, [*lost_spans(losses), going], losses, now_s=5030.0, policy=HALF, complete=True, losing=25
+    )
+    assert found == Excess(limit="window", gone=75, before=110, share=0.5, window_s=3600.0, losing=25)
 
 
 def test_until_all_questions_were_asked_after_a_restart_the_counts_of_before_are_used() -> None:
@@ -116,7 +118,7 @@ def test_until_all_questions_were_asked_after_a_restart_the_counts_of_before_are
     ids=["more than the share", "the share", "one ApplicationSet alone", "too few", "enough"],
 )
 def test_all_application_sets_together_have_a_limit(gone: int, before: int, losers: int, *, over: bool) -> None:
-    assert (total_excess(gone, before, losers, TotalPolicy()) is not None) is over
+    assert (total_excess(gone, before, losers=losers, losing=1, policy=TotalPolicy()) is not None) is over
 
 
 def test_sets_that_are_back_are_not_missing() -> None:
