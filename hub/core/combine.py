@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hub.core.answer import CheckedAnswer, Limits, check_sets, place, shown
+from hub.core.elements import elements_in, list_path, spread
 from hub.core.errors import AnswerRefused
 from hub.core.identity import WHOLE, Basis, identities, is_missing
 from hub.core.keys import Identification, Identified, Keys, by_keys, check_strict, identified
@@ -18,6 +19,8 @@ from hub.core.values import ValueRules, rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from hub.core.elements import ListPath
 
 _PREFIX = b'{"output":{"parameters":'
 _SUFFIX = b"}}"
@@ -56,8 +59,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     ``body`` is the complete document that Argo CD reads, ``identities`` what makes each of its sets the one that it
     is, ``basis`` what these are made of, and ``prints`` a fingerprint of each set that has keys. ``members`` says how
-    many sets came from whom, and ``unfit`` why taught keys were not used. ``stale_s`` is its age in seconds if it is an
-    old answer that stands in for an error.
+    many sets came from whom, and ``unfit`` why taught keys were not used; ``spread``, if elements of a list count, says
+    how many of these came from whom. ``lists`` counts the elements of the lists in the sets, by key. ``stale_s`` is its
+    age in seconds if it is an old answer that stands in for an error.
     """
 
     body: bytes
@@ -67,7 +71,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     prints: tuple[bytes, ...] = ()
     unfit: str = ""
     members: dict[str, int] = {}
+    spread: dict[str, int] = {}
+    lists: dict[str, int] = {}
     stale_s: float | None = None
+
+    @property
+    def origins(self) -> dict[str, int]:
+        """How many of the sets that the guard sees came from whom."""
+        return self.spread or self.members
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +126,9 @@ def combine(
     if sets is not None:
         _check_rules(sets, recipe.rules, subject)
         check_strict(sets, origins, found, recipe.route)
-    which = _identified(members, sets, recipe, origins) if recipe.identify else Identified(identities=())
+    which, counts = Identified(identities=()), dict[str, int]()
+    if recipe.identify:
+        which, counts = _identified(members, sets, recipe, origins, limits)
     return Answer(
         body=b"".join((_PREFIX, sets_json, _SUFFIX)),
         count=count,
@@ -124,7 +137,21 @@ def combine(
         prints=which.prints,
         unfit=which.unfit,
         members=origins,
+        spread=counts,
+        lists=_lists(members),
     )
+
+
+_NO_LISTS: dict[str, int] = {}
+
+
+def _lists(members: Sequence[tuple[str, CheckedAnswer]]) -> dict[str, int]:
+    """How many elements the members' lists have together, by the key in a set."""
+    found = _NO_LISTS
+    for _, answer in members:
+        if answer.lists:
+            found = {key: found.get(key, 0) + answer.lists.get(key, 0) for key in {**found, **answer.lists}}
+    return found
 
 
 def sets_of(answer: Answer) -> list[dict[str, Any]]:
@@ -132,20 +159,46 @@ def sets_of(answer: Answer) -> list[dict[str, Any]]:
     return _decode_sets(memoryview(answer.body)[len(_PREFIX) : -len(_SUFFIX)])
 
 
+def seen_sets(answer: Answer, count: str | None = None) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """The sets of an answer as the guard sees them, and how many of them came from whom.
+
+    ``count`` is the path of the list whose elements count; without it, that of the answer itself.
+    """
+    sets, path = sets_of(answer), answer.basis.count if count is None else count
+    return spread(sets, answer.members, list_path(path)) if path else (sets, answer.members)
+
+
 def _identified(
     members: Sequence[tuple[str, CheckedAnswer]],
     sets: list[dict[str, Any]] | None,
     recipe: Recipe,
     origins: Mapping[str, int],
-) -> Identified:
-    """The identities of the combined sets; where these are the members' own, the members' answers have them."""
+    limits: Limits,
+) -> tuple[Identified, dict[str, int]]:
+    """The identities of the combined sets; where these are the members' own, the members' answers have them.
+
+    If elements of a list count, with the number of them that came from each member.
+    """
+    path = recipe.found.count
+    if sets is not None and path is not None:
+        _check_elements(sets, path, recipe.route, limits)
+        found, counts = spread(sets, origins, path)
+        return identified(found, counts, recipe.found), counts
     if sets is not None and (recipe.found.needs_sets or not _is_plain(recipe)):
-        return identified(sets, origins, recipe.found)
-    found = [
+        return identified(sets, origins, recipe.found), {}
+    own = [
         answer.identities if len(answer.identities) == answer.count else identities(_decode_sets(answer.sets_json), ())
         for _, answer in members
     ]
-    return Identified(identities=found[0] if len(found) == 1 else tuple(chain.from_iterable(found)))
+    return Identified(identities=own[0] if len(own) == 1 else tuple(chain.from_iterable(own))), {}
+
+
+def _check_elements(sets: list[dict[str, Any]], path: ListPath, route: str, limits: Limits) -> None:
+    if elements_in(sets, path) > limits.max_sets:
+        raise AnswerRefused(
+            f'route "{route}": the lists under "{path.text}" have more than {limits.max_sets} elements together '
+            "(limits.max_sets); Applications are left unchanged"
+        )
 
 
 def _is_plain(recipe: Recipe) -> bool:

@@ -8,23 +8,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hub.core.guard import ListPath
+import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-_OF_ELEMENTS = "[]"
+_ELEMENTS = "[]"
+
+
+class ListPath(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a list is in each set, and the ``key`` that identifies its elements; empty: all that is in them.
+
+    ``text`` is how a configuration writes it; no key of a set can be mistaken for it.
+    """
+
+    keys: tuple[str, ...]
+    key: str
+    text: str
 
 
 def list_path(text: str) -> ListPath:
-    """The path that a configuration writes as ``spec.branches`` or ``spec.branches[].name``."""
-    keys, _, key = text.partition(f"{_OF_ELEMENTS}.")
-    return ListPath(keys=tuple(keys.split(".")), key=key)
+    """The path that is written ``spec.branches`` or ``spec.branches[].name``."""
+    keys, _, key = text.removesuffix(_ELEMENTS).partition(f"{_ELEMENTS}.")
+    return ListPath(keys=tuple(keys.split(".")), key=key, text=text if key else keys + _ELEMENTS)
 
 
-def element_key(path: ListPath) -> str:
-    """The key under which a spread set has its element; no list has such a path."""
-    return f"{'.'.join(path.keys)}{_OF_ELEMENTS}"
+def elements_in(sets: Iterable[dict[str, Any]], path: ListPath) -> int:
+    """How many elements the lists have."""
+    return sum(len(_list_in(one, path.keys) or ()) for one in sets)
 
 
 def spread(
@@ -32,18 +43,19 @@ def spread(
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """One set for each element of the list in a set, with the rest of that set, and how many of them each member has.
 
-    A set whose list is empty is gone; one that has no list there stays, with an empty element.
+    The element is under the path's text. A set whose list is empty is gone; one that has no list there stays, with
+    ``False`` for an element.
     """
-    key, found, counts, start = element_key(path), list[dict[str, Any]](), dict[str, int](), 0
+    found, counts, start = list[dict[str, Any]](), dict[str, int](), 0
     for member, count in origins.items():
         before = len(found)
         for one in sets[start : start + count]:
             elements = _list_in(one, path.keys)
             if elements is None:
-                found.append({**one, key: ""})
+                found.append({**one, path.text: False})
             else:
                 rest = _without(one, path.keys)
-                found += [{**rest, key: _name(element, path.key)} for element in elements]
+                found += [{**rest, path.text: _name(element, path.key)} for element in elements]
         counts[member] = len(found) - before
         start += count
     return found, counts

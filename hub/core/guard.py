@@ -16,6 +16,8 @@ from hub.core.identity import MAX_IDENTITY_CHARS, Basis, as_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from hub.core.elements import ListPath
+
 Mode = Literal["enforce", "observe", "off"]
 
 MAX_SHOWN_IDENTITIES = 20  # In one entry of the history; the counts are always whole.
@@ -32,13 +34,6 @@ class TotalPolicy(msgspec.Struct, frozen=True, kw_only=True):
     max_drop: float = 0.2
     min_sets: int = 50
     window_s: float = 3600.0
-
-
-class ListPath(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a list is in each set, and the ``key`` that identifies its elements; empty: all that is in them."""
-
-    keys: tuple[str, ...]
-    key: str = ""
 
 
 class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,7 +192,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of a question's history: what came, went and changed, by identity, and from which members.
 
     ``changed`` is ``None`` in entries of older hubs, and where no keys identify the sets: a set that changed is then
-    one that went and one that came.
+    one that went and one that came. ``lists`` says how many elements the largest lists in the sets have, by key.
     """
 
     at_s: float
@@ -210,6 +205,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     how: str
     changed: int | None = None
     changed_shown: tuple[str, ...] = ()
+    lists: dict[str, int] = {}
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):

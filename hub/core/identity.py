@@ -29,11 +29,13 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the identities of one answer are made of.
 
     ``keys`` are those of all sets; none: whole sets count. ``members``: the sets of these backends have keys of their
-    own, and their identities begin with the backend's name.
+    own, and their identities begin with the backend's name. ``count`` is the path of the list of which each element
+    counts instead of its set; the element is then among the keys.
     """
 
     keys: tuple[str, ...] = ()
     members: dict[str, tuple[str, ...]] = {}
+    count: str = ""
 
     @property
     def is_whole(self) -> bool:

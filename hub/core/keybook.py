@@ -25,6 +25,10 @@ class KeyBook(msgspec.Struct, frozen=True, kw_only=True):
 
     def identification(self, route: Route) -> Identification:
         """What identifies the sets of a route."""
+        found, count = self._keys(route), route.trust.guard.count
+        return found if count is None else msgspec.structs.replace(found, count=count)
+
+    def _keys(self, route: Route) -> Identification:
         if route.rules.unique_by:
             return Identification(whole=Keys(keys=route.rules.unique_by, source="route"))
         if isinstance(route.combine, Merge):

@@ -27,6 +27,8 @@ from hub.core.identity import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from hub.core.elements import ListPath
+
 MAX_KEYS = 8
 MAX_KEY_CHARS = 253
 
@@ -50,10 +52,14 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Identification(msgspec.Struct, frozen=True, kw_only=True):
-    """What identifies the sets of a route: keys of all of them, or of each member's sets. Sets without are whole."""
+    """What identifies the sets of a route: keys of all of them, or of each member's sets. Sets without are whole.
+
+    ``count`` is the list of which each element counts instead of its set.
+    """
 
     whole: Keys | None = None
     members: dict[str, Keys] = {}
+    count: ListPath | None = None
 
     def of(self, member: str) -> Keys | None:
         """The keys of a member's sets."""
@@ -62,7 +68,11 @@ class Identification(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def needs_sets(self) -> bool:
         """Whether the sets have to be read for it."""
-        return self.whole is not None or bool(self.members)
+        return self.whole is not None or bool(self.members) or self.count is not None
+
+    def reads(self, member: str) -> bool:
+        """Whether identities are made when the answers are combined, and not when a member's is checked."""
+        return self.of(member) is not None or self.count is not None
 
     def keyless(self, members: Sequence[str]) -> tuple[str, ...]:
         """The members whose sets no keys identify."""
@@ -85,21 +95,22 @@ class Identified(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def identified(sets: Sequence[dict[str, Any]], origins: Mapping[str, int], found: Identification) -> Identified:
-    """Say what makes each set of an answer the one that it is.
+    """Say what makes each set of an answer the one that it is; the sets are ``spread`` already if elements count.
 
     ``origins`` says how many sets came from which member. Strict keys were checked before.
     """
+    count = found.count.text if found.count is not None else ""
     if len(origins) <= 1 or not found.members:
         member = next(iter(origins), "")
-        keys, unfit = _usable(sets, found.of(member))
+        keys, unfit = _usable(sets, found.of(member), count)
         return Identified(
             identities=identities(sets, keys),
-            basis=Basis(keys=keys),
+            basis=Basis(keys=keys, count=count),
             prints=prints(sets) if keys else (),
             unfit=unfit,
         )
-    parts = [(member, part, *_usable(part, found.of(member))) for member, part in by_member(sets, origins)]
-    basis = Basis(members={member: keys for member, _, keys, _ in parts if keys})
+    parts = [(member, part, *_usable(part, found.of(member), count)) for member, part in by_member(sets, origins)]
+    basis = Basis(members={member: keys for member, _, keys, _ in parts if keys}, count=count)
     return Identified(
         identities=tuple(chain.from_iterable(of_member(member, part, keys) for member, part, keys, _ in parts)),
         basis=basis,
@@ -110,14 +121,15 @@ def identified(sets: Sequence[dict[str, Any]], origins: Mapping[str, int], found
     )
 
 
-def _usable(sets: Sequence[dict[str, Any]], found: Keys | None) -> tuple[tuple[str, ...], str]:
+def _usable(sets: Sequence[dict[str, Any]], found: Keys | None, count: str) -> tuple[tuple[str, ...], str]:
     """The keys, if they tell these sets apart, or why not."""
     if found is None:
         return (), ""
+    keys = (*found.keys, count) if count else found.keys
     if found.strict:
-        return found.keys, ""
-    unfit = misfit(sets, found.keys)
-    return ((), unfit) if unfit else (found.keys, "")
+        return keys, ""
+    unfit = misfit(sets, keys)
+    return ((), unfit) if unfit else (keys, "")
 
 
 def misfit(sets: Sequence[dict[str, Any]], keys: Sequence[str]) -> str:

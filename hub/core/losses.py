@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from hub.core.guard import Subject, allowed, is_over
+from hub.core.identity import packed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from hub.core.guard import GuardPolicy, TotalPolicy, Verdict
+    from hub.core.loss import Loss
 
 Limit = Literal["max_drop", "max_change", "window", "total"]
 """The limit that an answer exceeds: its own loss, its own changes, its ApplicationSet's losses, or all losses."""
@@ -35,6 +37,7 @@ MIN_LOSERS = 2  # ApplicationSets that must have lost something before their sum
 MAX_NAMED = 10_000  # Of the missing sets of one question; the oldest beyond that are only counted.
 
 _FINGERPRINT_BYTES = 8
+_CHANGED = "\x00"  # Before the identity of a set that is there; no identity of one that is missing begins with it.
 
 
 class PastLoss(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +133,11 @@ def own_excess(verdict: Verdict, policy: GuardPolicy) -> Excess | None:
     if share is None or not is_over(changed, before, share, policy.min_sets):
         return None
     return Excess(limit="max_change", gone=changed, before=before, share=share, losing=gone)
+
+
+def with_changes(loss: Loss) -> Loss:
+    """What an answer loses that is held for what it changes: an acceptance covers these changed sets, and no others."""
+    return msgspec.structs.replace(loss, lost=packed((*loss.went, *(f"{_CHANGED}{one}" for one in loss.changed))))
 
 
 def by_count(verdict: Verdict) -> Verdict:

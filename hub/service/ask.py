@@ -244,7 +244,7 @@ class Asker:
             limits=self._limits,
             digest=raw.digest,
             before=known,
-            identify=inquiry.route.guarded and inquiry.identification.of(backend) is None,
+            identify=inquiry.route.guarded and not inquiry.identification.reads(backend),
         )
         self._notice((*answer.notices, *raw.notices), inquiry, backend)
         return answer, "read"

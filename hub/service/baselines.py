@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hub.core import guard as core
-from hub.core.combine import sets_of
+from hub.core.combine import seen_sets
 from hub.core.comparison import Past, sketch, unpacked
 from hub.core.identity import is_cut
 from hub.service import records
@@ -146,7 +146,7 @@ def _whole(key: str, subject: core.Subject, now_s: float, answer: Answer) -> tup
     rows = _new_rows(answer, {})
     columns: tuple[str, ...] = ()
     if answer.basis.is_whole and len(answer.body) <= _MAX_SKETCHED_BYTES and any(map(is_cut, rows)):
-        sketched = sketch(sets_of(answer))
+        sketched = sketch(seen_sets(answer)[0])
         rows, columns = rows | sketched.rows, sketched.columns
     whole = core.Baseline(
         subject=subject,

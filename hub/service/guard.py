@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from hub.core import guard as core
-from hub.core.combine import sets_of
-from hub.core.comparison import NOTHING, align
+from hub.core.comparison import NOTHING
 from hub.core.errors import AnswerHeld, StoreFailed, StoreLost
 from hub.core.events import AnswerHeldBack, AnswerReleased, DropObserved, HeldDecided
-from hub.core.identity import WHOLE
 from hub.core.keys import NO_KEYS
+from hub.core.lists import largest
 from hub.core.loss import is_covered, is_same, of_held
-from hub.core.losses import Excess, by_count, own_excess
+from hub.core.losses import Excess, by_count, own_excess, with_changes
+from hub.core.view import compare, sets_beside
 from hub.service import records
 from hub.service.held import Latest, message
 
@@ -117,7 +116,9 @@ class Guard:
             return self._losses.row(key, question, len(known.past.rows))
         async with self._only_one(key):
             # Read again: while a configuration changes, a question may be under way twice.
-            return await self._review(key, question, route, await self._baselines.find(key), answer)
+            known = await self._baselines.find(key)
+            verdict = _judged(known, answer, identification, route.trust.guard)
+            return await self._review(key, question, route, known, verdict, answer)
 
     def _only_one(self, key: str) -> asyncio.Lock:
         """The lock of a question: reviews of it, and decisions about it, follow one another."""
@@ -126,9 +127,10 @@ class Guard:
             lock = self._reviews[key] = asyncio.Lock()
         return lock
 
-    async def _review(self, key: str, question: Question, route: Route, known: Known | None, answer: Answer) -> Row:
+    async def _review(  # noqa: PLR0913, PLR0917 - all that is known of one review
+        self, key: str, question: Question, route: Route, known: Known | None, verdict: core.Verdict, answer: Answer
+    ) -> Row:
         policy = route.trust.guard
-        verdict = _judged(known, answer, policy)
         # Of whole sets only the number says whether any are missing: each that changes is another one.
         counted = by_count(verdict) if _is_keyless(known, answer) else verdict
         row = self._losses.row(key, question, verdict.before)
@@ -148,6 +150,8 @@ class Guard:
         except BaseException:
             self._losses.undo(step)
             raise
+        if known is not None and known.changes:
+            self._remarks.on_lists(question, answer, known.changes[-1].lists, policy)
         return row
 
     async def _release_or_hold(  # noqa: PLR0913, PLR0917 - all that is known of one review
@@ -164,14 +168,17 @@ class Guard:
         """How a held answer gets free now; raises ``AnswerHeld`` if it does not."""
         self._held.heard(key, Latest(route=route, answer=answer))
         answer_digest, held = records.digest(answer.body), self._held.get(key)
+        past = NOTHING if known is None else known.past
         loss = of_held(
-            NOTHING if known is None else known.past,
+            past,
             verdict,
-            partial(sets_of, answer),
-            answer.members,
+            lambda: sets_beside(past, answer),
+            answer.origins,
             keyless=_is_keyless(known, answer),
             held=held,
         )
+        if excess.limit == "max_change":
+            loss = with_changes(loss)
         if held is not None and held.decision == "accepted" and is_covered(held, loss, answer_digest, answer.count):
             return "accepted"
         if held is None or not is_same(held, loss, answer_digest, answer.count):
@@ -281,17 +288,19 @@ def _still_exceeded(held: core.HeldAnswer | None, verdict: core.Verdict) -> Exce
     return Excess(limit=held.limit, gone=losing, before=verdict.before, share=0.0, text=held.why, losing=losing)
 
 
-def _judged(known: Known | None, answer: Answer, policy: core.GuardPolicy) -> core.Verdict:
+def _judged(
+    known: Known | None, answer: Answer, identification: Identification, policy: core.GuardPolicy
+) -> core.Verdict:
     if known is None:
         return core.judge((), answer.identities, policy)
-    aligned = align(known.past, answer, partial(sets_of, answer), answer.members)
+    aligned = compare(known.past, answer, identification)
     verdict = core.judge(known.past.rows, aligned.after, policy)
     return msgspec.structs.replace(verdict, changed=aligned.changed)
 
 
 def _is_keyless(known: Known | None, answer: Answer) -> bool:
     """Whether whole sets were compared, so that a set that changed looks like one that is gone and one that is new."""
-    return answer.basis.is_whole and (known is None or known.past.basis in (None, WHOLE))
+    return answer.basis.is_whole and (known is None or known.past.basis is None or known.past.basis.is_whole)
 
 
 def _change(now_s: float, answer: Answer, verdict: core.Verdict, how: str, *, keyless: bool) -> core.Change:
@@ -304,6 +313,7 @@ def _change(now_s: float, answer: Answer, verdict: core.Verdict, how: str, *, ke
         came_shown=verdict.came[: core.MAX_SHOWN_IDENTITIES],
         went_shown=verdict.went[: core.MAX_SHOWN_IDENTITIES],
         members=answer.members,
+        lists=largest(answer.lists),
         how=how or "checked",
         changed=None if keyless else len(verdict.changed),
         changed_shown=verdict.changed[: core.MAX_SHOWN_IDENTITIES],

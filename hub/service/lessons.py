@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hub.core.combine import sets_of
-from hub.core.comparison import NOTHING, align
+from hub.core.comparison import NOTHING
 from hub.core.errors import KeysRefused
 from hub.core.identity import by_member, packed
-from hub.core.keys import identified, misfit
+from hub.core.keys import misfit
+from hub.core.view import compare_by
 from hub.service.taught import Target
 
 if TYPE_CHECKING:
@@ -58,9 +59,8 @@ class Lessons:
         targets = self._targets(latest)
         _check(latest, keys, self._members(latest))
         found = self._taught.book_with(targets, keys).identification(latest.route)
-        which = identified(sets_of(latest.answer), latest.answer.members, found)
         past = NOTHING if known is None else known.past
-        aligned = align(past, which, partial(sets_of, latest.answer), latest.answer.members)
+        aligned = compare_by(past, latest.answer, found)
         return Lesson(
             changes=self._taught.writing(targets, keys),
             lost=packed(past.rows.keys() - frozenset(aligned.after)),

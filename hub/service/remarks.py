@@ -1,4 +1,4 @@
-"""Notices about keys: that none identify the sets of a backend, and that taught ones do not fit an answer."""
+"""Notices about an answer beside earlier ones: no keys identify its sets, taught ones do not fit, a list is shorter."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ from typing import TYPE_CHECKING
 
 from hub.core.answer import Notice
 from hub.core.events import AnswerNoticed
+from hub.core.lists import shrunk
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hub.core.combine import Answer
+    from hub.core.guard import GuardPolicy
     from hub.core.keys import Identification
     from hub.core.question import Question
     from hub.service.ports import Events
 
 UNKNOWN_KEYS = "unknown_keys"
 UNFIT_KEYS = "unfit_keys"
+SHRUNK_LIST = "shrunk_list"
 
 
 class Remarks:
-    """Makes them; the first kind once for each route and backend."""
+    """Makes them; that no keys are known, once for each route and backend."""
 
     def __init__(self, events: Events) -> None:
         self._events = events
@@ -33,6 +38,15 @@ class Remarks:
         if answer.unfit:
             text = f"the taught keys do not fit this answer, so whole sets count: {answer.unfit}"
             self._tell(question, next(iter(answer.members), ""), Notice(kind=UNFIT_KEYS, text=text))
+
+    def on_lists(self, question: Question, answer: Answer, before: Mapping[str, int], policy: GuardPolicy) -> None:
+        """Remark on lists in an accepted answer that lost many of their elements."""
+        for key, (count, now) in shrunk(before, answer.lists, policy).items():
+            text = (
+                f'the lists under the key "{key}" have {now} elements in this answer, and had {count} in the one '
+                "before; if each becomes an Application, name the list in guard.count"
+            )
+            self._tell(question, ", ".join(answer.members), Notice(kind=SHRUNK_LIST, text=text))
 
     def _tell(self, question: Question, backend: str, notice: Notice) -> None:
         self._events.emit(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.trust.stub import Answer, Request, Stub, named
+from tests.trust.stub import Answer, Request, Stub, named, sets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -278,3 +278,123 @@ async def test_only_time_in_which_a_hub_ran_releases(bench: Bench) -> None:
     assert (await bench.ask(named(*range(4)))).status == 409
     bench.clock.pass_(800)
     assert (await bench.ask(named(*range(4)))).status == 200
+
+
+def branches(*names: object, **more: Any) -> Answer:
+    return sets({"branches": [{"branch": str(name)} for name in names], **more})
+
+
+COUNTED = {"guard": {"count": "branches"}}
+
+
+@pytest.mark.parametrize(
+    "route", [COUNTED, {"guard": {"count": "branches[].branch"}}, {**COUNTED, "unique_by": ["app"]}],
+    ids=["whole elements", "a key of them", "with unique_by"],
+)  # fmt: skip
+async def test_a_counted_list_that_becomes_empty_is_held(bench: Bench, route: Any) -> None:
+    site = await bench.open(route=route)
+    assert (await bench.ask(branches(*range(40), app="a"))).status == 200
+    reply = await bench.ask(branches(app="a"))
+    assert "40 of 40 parameter sets are missing" in reply.message
+    await bench.restart()
+    assert (await bench.ask(branches(app="a"))).body == reply.body
+    assert (await bench.ask(branches(*range(40), app="a"))).status == 200
+    assert (await bench.ask(branches(*range(29), app="a"))).status == 409
+    held_id = (await bench.ask(branches(*range(29), app="a"))).held_id
+    assert await site.decide("accept", held_id) == 200
+    assert (await bench.ask(branches(*range(29), app="a"))).status == 200
+
+
+async def test_a_counted_list_that_grows_or_changes_order_passes(bench: Bench) -> None:
+    await bench.open(route=COUNTED)
+    for names in ([*range(10)], [*range(20)], [*reversed(range(20))], [*range(16)]):
+        assert (await bench.ask(branches(*names))).status == 200
+
+
+async def test_elements_that_change_are_the_same_under_a_key(bench: Bench) -> None:
+    site = await bench.open(route={"guard": {"count": "branches[].branch"}, "unique_by": ["app"]})
+    for sha in ("a", "b"):
+        found = [{"branch": str(number), "sha": sha} for number in range(10)]
+        assert (await bench.ask(sets({"app": "x", "branches": found}))).status == 200
+    (history,) = (await site.admin("GET", "/api/history?name=r-one"))[1]
+    assert [change["went"] for change in history["changes"]] == [0]
+
+
+@pytest.mark.parametrize(("first", "then"), [({}, COUNTED), (COUNTED, {})], ids=["on", "off"])
+@pytest.mark.parametrize("keys", [{}, {"unique_by": ["app"]}], ids=["whole sets", "unique_by"])
+async def test_a_reload_that_turns_counting_on_or_off_holds_nothing(
+    bench: Bench, first: Any, then: Any, keys: Any
+) -> None:
+    site = await bench.open(route={**first, **keys})
+    answer = sets(*({"app": str(app), "branches": [f"{app}-{number}" for number in range(3)]} for app in range(10)))
+    assert (await bench.ask(answer)).status == 200
+    route = {"name": "r", "application_sets": ["r-*"], "backends": ["b"], **then, **keys}
+    site.reconfigure(routes=[route])
+    assert (await bench.ask()).status == 200
+    fewer = sets(*({"app": str(app), "branches": [f"{app}-0"]} for app in range(10)))
+    assert (await bench.ask(fewer)).status == (409 if then or not keys else 200)
+    assert (await bench.ask(named())).status == 409, "all of them"
+
+
+async def test_more_elements_than_sets_are_allowed_are_refused(bench: Bench) -> None:
+    await bench.open(route=COUNTED, limits={"max_sets": 10})
+    assert (await bench.ask(branches(*range(10)))).status == 200
+    reply = await bench.ask(branches(*range(11)))
+    assert (reply.status, reply.reason) == (502, "answer_refused")
+    assert 'the lists under "branches[]" have more than 10 elements together (limits.max_sets)' in reply.message
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_a_list_that_shrinks_is_a_notice_and_in_the_history(bench: Bench, *, restart: bool) -> None:
+    site = await bench.open(route={"unique_by": ["app"]})
+    await bench.ask(branches(*range(12), app="a"))
+    if restart:
+        await bench.restart()
+    assert (await bench.ask(branches(1, app="a"))).status == 200
+    (notice,) = (one for one in (await site.admin("GET", "/api/notices"))[1] if one["notice"]["kind"] == "shrunk_list")
+    assert notice["backend"] == "b"
+    assert notice["notice"]["text"] == (
+        'the lists under the key "branches" have 1 elements in this answer, and had 12 in the one before; if each '
+        "becomes an Application, name the list in guard.count"
+    )
+    (history,) = (await site.admin("GET", "/api/history?name=r-one"))[1]
+    assert [change["lists"] for change in history["changes"]] == [{"branches": 12}, {"branches": 1}]
+
+
+def tagged(tag: str, count: int = 10) -> Answer:
+    """Ten sets, of which so many have this tag."""
+    return sets(*({"name": str(one), "tag": tag if one < count else "1"} for one in range(10)))
+
+
+async def test_garbage_under_a_key_everywhere_is_held_where_changes_are_limited(bench: Bench) -> None:
+    site = await bench.open(route={"unique_by": ["name"], "guard": {"max_change": "50%"}})
+    assert (await bench.ask(tagged("1"))).status == 200
+    assert (await bench.ask(tagged("2", 5))).status == 200
+    reply = await bench.ask(tagged("?"))
+    assert "10 of 10 parameter sets have changed, more than guard.max_change (50%)" in reply.message
+    (held,) = (await site.admin("GET", "/api/held"))[1]
+    assert (held["limit"], held["went"], held["changed"]) == ("max_change", 0, 10)
+    assert await site.decide("accept", reply.held_id) == 200
+    assert (await bench.ask(tagged("!"))).status == 200, "an accept is for these sets, and not for their values"
+
+
+async def test_an_accept_of_changes_covers_no_other_sets(bench: Bench) -> None:
+    site = await bench.open(route={"unique_by": ["name"], "guard": {"max_change": "50%"}})
+    await bench.ask(tagged("1"))
+    assert await site.decide("accept", (await bench.ask(tagged("?", 6))).held_id) == 200
+    assert (await bench.ask(tagged("?", 7))).status == 409
+
+
+async def test_without_a_limit_any_number_may_change(bench: Bench) -> None:
+    await bench.open(route={"unique_by": ["name"]})
+    for tag in "123":
+        assert (await bench.ask(sets(*({"name": str(one), "tag": tag} for one in range(1000))))).status == 200
+
+
+async def test_whole_sets_that_change_one_by_one_do_not_add_up(bench: Bench) -> None:
+    await bench.open()
+    tags = ["1"] * 10
+    for number in range(30):
+        tags[number % 10] = str(number)
+        assert (await bench.ask(sets(*({"name": str(one), "tag": tag} for one, tag in enumerate(tags))))).status == 200
+        bench.clock.pass_(60)
