@@ -295,6 +295,7 @@ class Hub:
             membership=self.membership,
             guard=self._guard,
             keeper=self._keeper,
+            taught=self._taught,
             notices=self.telemetry,
             metrics=self._registry,
             readiness=self.readiness,
