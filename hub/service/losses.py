@@ -58,7 +58,7 @@ class Row(msgspec.Struct, kw_only=True):
     """One question of an ApplicationSet: how many sets its accepted answer has, and what it has lost.
 
     ``asked_s`` is when it was last asked, on the loop's clock. ``added`` has the stamps of the sets that were added
-    after the first answer and within the window.
+    after the first answer and within the window. ``answered``: this process has accepted an answer to it.
     """
 
     key: str
@@ -67,7 +67,8 @@ class Row(msgspec.Struct, kw_only=True):
     asked_s: float
     added: dict[str, float] = {}
     losses: tuple[PastLoss, ...] = ()
-    subject: Subject | None = None
+    subject: Subject | None = None  # Of a row with losses.
+    answered: bool = False
 
 
 class Step:
@@ -257,7 +258,8 @@ class Losses:
         What an operator or time lets pass counts no longer, and with it everything that its limit had counted.
         """
         step, now_s = Step(), self._stamp()
-        row.subject = row.subject or subject
+        if verdict.went or row.losses:
+            row.subject = subject
         if excess is not None and how in ("accepted", "released"):
             self._forgive(step, row, excess)
         losses = self._losses_after(row, verdict, policy, now_s, counts=not how)
@@ -268,6 +270,7 @@ class Losses:
             added=_added_after(row, verdict, now_s - policy.window_s, now_s),
             losses=losses,
         )
+        row.answered = True
         self._note(row)
         return step
 
@@ -314,6 +317,10 @@ class Losses:
             self._note(row)
         self._summed_until_s = float("-inf")
 
+    def __len__(self) -> int:
+        """How many questions are known here."""
+        return len(self._rows)
+
     @property
     def waiting(self) -> bool:
         """Whether any loss still counts."""
@@ -342,7 +349,8 @@ def _scope(subject: Subject) -> _Scope:
 
 def _added_after(row: Row, verdict: Verdict, start_s: float, now_s: float) -> dict[str, float]:
     """The stamps of the sets that were added lately. A set that is back has the one that it had."""
-    if not verdict.before or not (row.added or verdict.came):
+    is_first = not row.answered and not verdict.before
+    if is_first or not (row.added or verdict.came):
         return row.added
     had = {one: added_s for loss in row.losses for one, added_s in loss.lost.items()}
     added = {identity: at_s for identity, at_s in row.added.items() if at_s > start_s}
