@@ -47,6 +47,7 @@ def held(hub: Operator, *, check: bool, as_json: bool) -> None:
                 "BACKENDS",
                 "MISSING",
                 "CHANGED",
+                "LIMIT",
                 "SINCE (UTC)",
                 "DECISION",
                 "WHICH",
@@ -59,6 +60,15 @@ def held(hub: Operator, *, check: bool, as_json: bool) -> None:
         raise SystemExit(NO)
 
 
+_LIMITS = {
+    "max_drop": "guard.max_drop",
+    "max_change": "guard.max_change",
+    "window": "guard.max_drop in guard.window",
+    "total": "guard.total",
+}
+"""The settings, by what a held answer exceeds."""
+
+
 def _held_row(one: HeldAnswer) -> tuple[str, ...]:
     return (
         one.id,
@@ -68,6 +78,7 @@ def _held_row(one: HeldAnswer) -> tuple[str, ...]:
         pairs(one.members, " "),
         f"{one.went} of {one.before}",
         "-" if one.changed is None else str(one.changed),
+        _LIMITS[one.limit],
         moment(one.since_s),
         one.decision or "-",
         some(one.missing, one.went),
@@ -121,6 +132,8 @@ def accept(held_id: str, *, unique_by: tuple[str, ...] | None, by: str, hub: Ope
         f'accepted: the next answer for "{name}" that loses no other sets than this one passes, once; '
         f"this one has {found.sets} sets"
     )
+    if found.limit in ("window", "total"):
+        say(f"the limit: {found.why}; once this answer has passed, these losses count no longer")
     if keys:
         say(f"learnt: {', '.join(keys)} identifies a set; to take it back, run: appset-hub {_forgetting(found)}")
     say(_difference(found))
@@ -233,7 +246,7 @@ def history(name: str, *, hub: Operator, as_json: bool) -> None:
         print_json(found)
         return
     print_table(
-        ("TIME (UTC)", "INPUT", "SETS", "ADDED", "REMOVED", "CHANGED", "MEMBERS", "HOW"),
+        ("TIME (UTC)", "INPUT", "SETS", "ADDED", "REMOVED", "CHANGED", "IN LISTS", "MEMBERS", "HOW"),
         [_change_row(one.subject, change) for one in found for change in one.changes],
         empty="the hub has not answered for this ApplicationSet yet",
     )
@@ -247,6 +260,7 @@ def _change_row(subject: Subject, change: Change) -> tuple[str, ...]:
         f"+{change.came} {some(change.came_shown, change.came)}".strip(),
         f"-{change.went} {some(change.went_shown, change.went)}".strip(),
         "-" if change.changed is None else f"{change.changed} {some(change.changed_shown, change.changed)}".strip(),
+        pairs(change.lists, " "),
         pairs(change.members, " "),
         change.how,
     )
