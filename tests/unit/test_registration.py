@@ -88,7 +88,8 @@ def test_what_fits_is_taken(fields: dict[str, Any]) -> None:
     ids=[
         "no name", "a name in capitals", "no instance", "a long instance", "an instance of two lines",
         "a long version", "a version with an escape", "too many patterns", "an empty pattern", "a long pattern",
-        "a pattern with a control character", "too many keys", "an empty key", "a key twice", "a schema that is no JSON", "a schema that is no UTF-8",
+        "a pattern with a control character", "too many keys", "an empty key", "a key twice",
+        "a schema that is no JSON", "a schema that is no UTF-8",
         "a deep schema", "a schema one level too deep", "a schema that is a list", "a large schema",
     ],
 )  # fmt: skip
