@@ -164,8 +164,8 @@ def _check_identities(sets: list[dict[str, Any]], keys: tuple[str, ...], path: P
             raise Mistake(path, f'{place}: set {index + 1} has no value under "{lacking}", a key of unique_by')
         first = seen.setdefault(json.dumps([one[key] for key in keys], sort_keys=True), index)
         if first != index:
-            names = ", ".join(keys)
-            raise Mistake(path, f"{place}: sets {first + 1} and {index + 1} have equal values under unique_by ({names})")
+            equal = f"sets {first + 1} and {index + 1} have equal values under unique_by ({', '.join(keys)})"
+            raise Mistake(path, f"{place}: {equal}")
 
 
 def _answer(sets: list[dict[str, Any]], entry: EntryConfig) -> Answer:
