@@ -113,6 +113,8 @@ def _guard(at: At, guard: shape.Guard, written: shape.File, findings: Findings) 
         findings.doubt(
             (*at, "max_drop"), "100% is never exceeded, so the guard holds nothing; to disable the guard, set mode: off"
         )
+    if guard.max_change == "100%":
+        findings.doubt((*at, "max_change"), "100% is never exceeded, so it has no effect")
     if guard.min_sets > written.limits.max_sets:
         findings.doubt(
             (*at, "min_sets"),
@@ -161,6 +163,25 @@ def _backend(at: At, backend: shape.Backend, findings: Findings) -> None:
         findings.doubt(
             (*at, "addresses"), "have no effect: without tokens or certificates the backend cannot register an address"
         )
+
+
+def report_unknown_keys(written: shape.File, findings: Findings) -> None:
+    """Hint at backends whose releases the guard may hold; those that connect may still declare their keys."""
+    unknown = {
+        backend
+        for route in written.routes
+        if (route.guard or written.guard).mode != "off" and not route.unique_by and isinstance(route.combine, str)
+        for backend in route.backends
+    }
+    for index, backend in enumerate(written.backends):
+        claims = bool(backend.application_sets) and written.guard.mode != "off"
+        if not backend.unique_by and (claims or backend.name in unknown):
+            own = "" if backend.address and not backend.addresses else " or in the backend itself"
+            findings.hint(
+                ("backends", index),
+                f'no unique_by says which keys identify a set of backend "{backend.name}", so the guard holds a '
+                f"release that changes many sets until an operator accepts it; set unique_by here, in its routes{own}",
+            )
 
 
 def report_patterns(written: shape.File, findings: Findings) -> None:

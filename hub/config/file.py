@@ -15,6 +15,8 @@ from hub.core.nesting import MAX_LEVELS
 # In Python "$" matches before a final line break too; the lookahead rules that out.
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$(?!\n)"
 PERCENT_PATTERN = r"^(100|[0-9]{1,2}(\.[0-9]+)?)%$(?!\n)"
+# Keys with dots between them, and perhaps a key of each element.
+LIST_PATH_PATTERN = r"^[^.\[\]\s]+(\.[^.\[\]\s]+)*(\[\]\.[^.\[\]\s]+)?$(?!\n)"
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$(?!\n)"  # A DNS-1123 label.
 
 # "expected" is what an error says may stand there; a "secret" value is one that no error repeats.
@@ -171,6 +173,14 @@ class Backend(_Entry, frozen=True, kw_only=True):
             "any, it serves only routes that name it. For a backend with an `address` they are its claim."
         ),
     ] = []
+    unique_by: Annotated[
+        list[Key],
+        Meta(
+            max_length=8,
+            description="Keys that identify its sets, wherever a route does not set its own `unique_by`; two sets with "
+            "the same values, or one with an empty value, are an error. Overrides what the backend itself declares.",
+        ),
+    ] = []
     expected: Annotated[
         bool,
         Meta(
@@ -229,6 +239,34 @@ class ReleaseAfter(_Entry, frozen=True, kw_only=True):
     ]
 
 
+Share = Annotated[
+    str,
+    Meta(pattern=PERCENT_PATTERN, extra={"expected": 'a percentage from "0%" to "100%", such as "50%"'}),
+]
+
+
+ListPath = Annotated[
+    str,
+    Meta(
+        pattern=LIST_PATH_PATTERN,
+        extra={"expected": 'the path of a list, such as "branches" or "spec.branches[].name"'},
+    ),
+]
+
+
+class GuardTotal(_Entry, frozen=True, kw_only=True):
+    """When an answer is held because of what all ApplicationSets of the hub have lost within `guard.window`."""
+
+    max_drop: Annotated[
+        Share,
+        Meta(
+            description="Hold an answer with which more than this share of all parameter sets is lost, in at least two "
+            "ApplicationSets, …"
+        ),
+    ] = "20%"
+    min_sets: Annotated[Count, Meta(description="… and at least this many.")] = 50
+
+
 class Guard(_Entry, frozen=True, kw_only=True):
     """When an answer is held because too many of the previous sets are missing."""
 
@@ -237,14 +275,35 @@ class Guard(_Entry, frozen=True, kw_only=True):
         Meta(description="`enforce` holds such an answer (409). `observe` only counts and logs it. `off`: disabled."),
     ] = "enforce"
     max_drop: Annotated[
-        str,
+        Share | None,
         Meta(
-            pattern=PERCENT_PATTERN,
-            description="Hold an answer that is missing more than this share of the previous sets, …",
-            extra={"expected": 'a percentage from "0%" to "100%", such as "50%"'},
+            description="Hold an answer that is missing more than this share of the previous sets, … Default: 50% "
+            "below 20 sets, 25% below 200, 10% from there on; a value here is for any number of sets."
         ),
-    ] = "50%"
+    ] = None
     min_sets: Annotated[Count, Meta(description="… and at least this many.")] = 5
+    window: Annotated[
+        Duration,
+        Meta(
+            description="The same limits apply to everything that an ApplicationSet loses in this time, over all of "
+            "its questions (in a matrix, each row is one). `0s`: each answer alone."
+        ),
+    ] = "1h"
+    max_change: Annotated[
+        Share | None,
+        Meta(
+            description="Also hold an answer in which more than this share of the previous sets, and at least "
+            "`min_sets`, have changed under the same keys (`unique_by`). Default: any number may change."
+        ),
+    ] = None
+    count: Annotated[
+        ListPath | None,
+        Meta(
+            description="A list in each set, such as `branches` or `spec.branches`: its elements are counted instead "
+            "of the set, because a template makes an Application of each. `branches[].name`: this key identifies an "
+            "element; otherwise all of it."
+        ),
+    ] = None
     release: Annotated[
         Literal["manual"] | ReleaseAfter,
         Meta(
@@ -252,6 +311,18 @@ class Guard(_Entry, frozen=True, kw_only=True):
             "returned for this long."
         ),
     ] = "manual"
+
+
+class HubGuard(Guard, frozen=True, kw_only=True):
+    """The guard of routes without one of their own, and the limit over all ApplicationSets."""
+
+    total: Annotated[
+        GuardTotal,
+        Meta(
+            description="Limits what all ApplicationSets together lose within `guard.window`, also for routes with a "
+            "guard of their own."
+        ),
+    ] = GuardTotal()
 
 
 class StaleIfError(_Entry, frozen=True, kw_only=True):
@@ -308,13 +379,16 @@ class Route(_Entry, frozen=True, kw_only=True):
     max_in_flight: Annotated[Count | None, Meta(description="Overrides `route_max_in_flight` for this route.")] = None
     share_within: Annotated[Duration | None, Meta(description="Overrides `share_within` for this route.")] = None
     required_keys: Annotated[
-        list[Key], Meta(description="Keys that every set must have; an answer that lacks one is a 502.")
+        list[Key],
+        Meta(description="Keys that every set must have, other than null or empty; an answer that lacks one is a 502."),
     ] = []
     unique_by: Annotated[
         list[Key],
         Meta(
-            description="Keys that identify a set; two sets with the same values are an error. The guard uses them to "
-            "recognise a set whose other values changed; without them, any change makes it a different set."
+            description="Keys that identify a set; two sets with the same values, or one with an empty value, are an "
+            "error. The guard uses them to recognise a set whose other values changed. Without them it uses those of "
+            "the backends, or those that an operator has taught; without any, it cannot tell a changed set from a "
+            "missing one."
         ),
     ] = []
     numbers: Annotated[
@@ -537,8 +611,8 @@ class File(_Entry, frozen=True, kw_only=True):
     ] = []
     routes: Annotated[list[Route], Meta(description="Which backends answer which names.")] = []
     guard: Annotated[
-        Guard, Meta(description="For routes without a guard of their own, and for names served by claims.")
-    ] = Guard()
+        HubGuard, Meta(description="For routes without a guard of their own, and for names served by claims.")
+    ] = HubGuard()
     stale_if_error: Annotated[
         StaleIfError | None,
         Meta(

@@ -15,7 +15,8 @@ from hub.core.answer import Limits
 from hub.core.clients import DEFAULT_IN_FLIGHT, Client
 from hub.core.combine import AnswerRules, Combine, Concat, First, Merge
 from hub.core.directory import Grant
-from hub.core.guard import GuardPolicy
+from hub.core.elements import list_path
+from hub.core.guard import GuardPolicy, TotalPolicy
 from hub.core.routes import CLAIMED, Freshness, Route, Trust
 from hub.core.values import ValueRules
 
@@ -168,6 +169,7 @@ class Resolver:
                 application_sets=tuple(entry.application_sets),
                 addresses=tuple(entry.addresses),
                 configured_address=entry.address,
+                unique_by=self._keys((*at, "unique_by"), entry.unique_by),
                 expected=entry.expected,
             ),
             tokens=self._credentials.tokens(at, "backend", entry.name, entry.tokens),
@@ -244,11 +246,15 @@ class Resolver:
         if isinstance(entry.combine, shape.Merge):
             lists["combine", "merge", "on"] = entry.combine.merge.on
         for inner, keys in lists.items():
-            seen: set[str] = set()
-            for index, key in enumerate(keys):
-                if key in seen:
-                    self._wrong((*at, *inner, index), f'duplicate key "{key}"')
-                seen.add(key)
+            self._keys((*at, *inner), keys)
+
+    def _keys(self, at: At, keys: list[str]) -> tuple[str, ...]:
+        seen: set[str] = set()
+        for index, key in enumerate(keys):
+            if key in seen:
+                self._wrong((*at, index), f'duplicate key "{key}"')
+            seen.add(key)
+        return tuple(keys)
 
     def _meant(self, name: str, known: Iterable[str]) -> str:
         self._suggestions_left -= 1
@@ -277,7 +283,7 @@ class Resolver:
             stale_s = seconds(written.stale_if_error.max_age)
         freshness = cache or written.cache
         return Trust(
-            guard=self._guard((*at, "guard"), guard) if guard is not None else _guard(written.guard),
+            guard=self._guard((*at, "guard"), written.guard if guard is None else guard),
             freshness=Freshness(
                 fresh_s=self._seconds((*at, "cache", "fresh"), freshness.fresh),
                 max_s=self._seconds((*at, "cache", "max"), freshness.max),
@@ -286,9 +292,24 @@ class Resolver:
         )
 
     def _guard(self, at: At, guard: shape.Guard) -> GuardPolicy:
+        release_s = None
         if guard.release != "manual":
-            self._positive((*at, "release", "after"), guard.release.after)
-        return _guard(guard)
+            release_s = self._positive((*at, "release", "after"), guard.release.after)
+        of_all = self._written.guard
+        return GuardPolicy(
+            mode=guard.mode,
+            max_drop=None if guard.max_drop is None else _share(guard.max_drop),
+            min_sets=guard.min_sets,
+            release_after_s=release_s,
+            window_s=self._seconds((*at, "window"), guard.window),
+            max_change=None if guard.max_change is None else _share(guard.max_change),
+            total=TotalPolicy(
+                max_drop=_share(of_all.total.max_drop),
+                min_sets=of_all.total.min_sets,
+                window_s=seconds(of_all.window),
+            ),
+            count=None if guard.count is None else list_path(guard.count),
+        )
 
     def _dial(self) -> core.DialSettings:
         written = self._written.dial
@@ -335,13 +356,8 @@ def _route_max_in_flight(written: shape.File) -> int:
     return max(1, smallest // _PART_OF_CLIENT)
 
 
-def _guard(guard: shape.Guard) -> GuardPolicy:
-    return GuardPolicy(
-        mode=guard.mode,
-        max_drop=float(guard.max_drop.removesuffix("%") or 0) / 100,
-        min_sets=guard.min_sets,
-        release_after_s=None if guard.release == "manual" else seconds(guard.release.after),
-    )
+def _share(percentage: str) -> float:
+    return float(percentage.removesuffix("%") or 0) / 100
 
 
 def _combine(written: str | shape.Merge) -> Combine:

@@ -14,7 +14,7 @@ import msgspec
 
 from hub.core.amendment import amendment, starts, starts_after
 from hub.core.errors import AnswerRefused
-from hub.core.guard import identities
+from hub.core.identity import identities
 from hub.core.nesting import MAX_LEVELS, is_deeper
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ class CheckedAnswer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     ``raw`` is what the backend sent, kept so that an equal answer need not be read again; ``sets_json`` is the JSON
     array that was written anew. They are one object when they are equal. ``identities``, if they were asked for, say
-    what makes each set the one that it is. ``starts`` are where the sets start, so that the next answer need be read
+    what makes each set the one that it is. ``lists`` says how many elements the lists in the sets have together, by the
+    key in the set. ``starts`` are where the sets start, so that the next answer need be read
     only where it differs; ``None`` where it is read whole.
     """
 
@@ -66,6 +67,7 @@ class CheckedAnswer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     digest: str = ""
     notices: tuple[Notice, ...] = ()
     identities: tuple[str, ...] = ()
+    lists: dict[str, int] = {}
     starts: array[int] | None = None
 
     @property
@@ -119,7 +121,7 @@ def check(  # noqa: PLR0913 - each is named at the call
     """
     if before is not None and (amended := _amended(raw, before, limits, digest, identify=identify)) is not None:
         return amended
-    sets, notices = _read(raw, subject, limits)
+    sets, notices, lists = _read(raw, subject, limits)
     sets_json = _encode(sets)
     if sets_json != raw and _count_keys(sets_json) != _count_keys(raw):
         raise AnswerRefused(f"{subject}: {_place_of_double_key(raw)} is there twice; which value is meant?")
@@ -131,6 +133,7 @@ def check(  # noqa: PLR0913 - each is named at the call
         digest=digest,
         notices=notices,
         identities=identities(sets, ()) if identify else (),
+        lists=lists,
         starts=starts(sets_json) if is_plain and len(sets_json) >= _LARGE_BYTES else None,
     )
 
@@ -141,6 +144,9 @@ def _amended(raw: bytes, before: CheckedAnswer, limits: Limits, digest: str, *, 
     ``None`` where anything is out of the ordinary, whatever it is: reading the whole then tells.
     """
     if before.starts is None or len(raw) > limits.max_bytes or (identify and len(before.identities) != before.count):
+        return None
+    if before.lists:
+        # What is gone may have had some of the elements.
         return None
     made = amendment(before.sets_json, before.starts, raw)
     if made is None or len(made.middle) > len(raw) // 2:
@@ -182,7 +188,11 @@ def check_sets(sets: list[dict[str, Any]], *, subject: str, limits: Limits) -> N
     _Examiner(subject, limits, len(sets)).examine(sets)
 
 
-def _read(raw: bytes, subject: str, limits: Limits) -> tuple[list[dict[str, Any]], tuple[Notice, ...]]:
+_Read = tuple[list[dict[str, Any]], tuple[Notice, ...], dict[str, int]]
+"""The sets of an answer, what is risky in them, and how many elements their lists have."""
+
+
+def _read(raw: bytes, subject: str, limits: Limits) -> _Read:
     if not raw:
         raise AnswerRefused(f'{subject} answered with nothing at all; an empty list is "[]"')
     if len(raw) > limits.max_bytes:
@@ -199,18 +209,19 @@ def _read(raw: bytes, subject: str, limits: Limits) -> tuple[list[dict[str, Any]
     _check_count(texts, subject, limits)
     # Sets of nothing but text need no walk: there is no number, null or nesting in them.
     if _is_ordinary(texts):
-        return texts, ()
-    return texts, _Examiner(subject, limits, len(texts)).examine(texts)
+        return texts, (), {}
+    return texts, _Examiner(subject, limits, len(texts)).examine(texts), {}
 
 
-def _read_values(raw: bytes, subject: str, limits: Limits) -> tuple[list[dict[str, Any]], tuple[Notice, ...]]:
+def _read_values(raw: bytes, subject: str, limits: Limits) -> _Read:
     """Read an answer in which something is no text."""
     try:
         # Looked for only if it may be there: each look reads the whole answer.
         exact = _NEGATIVE_ZERO.sub(_as_real, raw) if _MAYBE_NEGATIVE_ZERO.search(raw) else raw
         sets = _as_list(_decode(exact, subject), subject)
         _check_count(sets, subject, limits)
-        return sets, _Examiner(subject, limits, len(sets)).examine(sets)
+        examiner = _Examiner(subject, limits, len(sets))
+        return sets, examiner.examine(sets), examiner.lists
     except (AnswerRefused, RecursionError) as error:
         # Counted only now, so that a good answer does not pay for it. An interpreter that decodes deeper than another
         # finds another fault, or the same one by another name; the message must be the same.
@@ -327,7 +338,7 @@ def place(index: int, total: int, path: str = "") -> str:
 class _Examiner:
     """One walk through an answer's sets: refuses what breaks the contract, and collects what is only risky."""
 
-    __slots__ = ("_counts", "_dotted", "_first", "_limits", "_nested", "_subject", "_total")
+    __slots__ = ("_counts", "_dotted", "_first", "_limits", "_nested", "_subject", "_total", "lists")
 
     def __init__(self, subject: str, limits: Limits, total: int) -> None:
         self._subject = subject
@@ -337,6 +348,7 @@ class _Examiner:
         self._first: dict[str, str] = {}
         self._nested = False
         self._dotted = False
+        self.lists: dict[str, int] = {}
 
     def examine(self, sets: list[Any]) -> tuple[Notice, ...]:
         for index, one in enumerate(sets):
@@ -358,6 +370,8 @@ class _Examiner:
             if "." in key:
                 self._dotted = True
             if type(value) is not str:
+                if type(value) is list:
+                    self.lists[key] = self.lists.get(key, 0) + len(value)
                 self._examine_value(index, key, value, 1)
         if self._nested and self._dotted:
             self._refuse_collisions(index, one)

@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hub.core.answer import CheckedAnswer, Limits, check_sets, place, shown
+from hub.core.elements import elements_in, list_path, spread
 from hub.core.errors import AnswerRefused
-from hub.core.guard import identities
+from hub.core.identity import WHOLE, Basis, identities, is_missing
+from hub.core.keys import Identification, Identified, Keys, by_keys, check_strict, identified
 from hub.core.values import ValueRules, rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from hub.core.elements import ListPath
 
 _PREFIX = b'{"output":{"parameters":'
 _SUFFIX = b"}}"
@@ -54,25 +58,49 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A whole answer, ready to leave.
 
     ``body`` is the complete document that Argo CD reads, ``identities`` what makes each of its sets the one that it
-    is, ``members`` how many sets came from whom. ``stale_s`` is its age in seconds if it is an old answer that stands
-    in for an error.
+    is, ``basis`` what these are made of, and ``prints`` a fingerprint of each set that has keys. ``members`` says how
+    many sets came from whom, and ``unfit`` why taught keys were not used; ``spread``, if elements of a list count, says
+    how many of these came from whom. ``lists`` counts the elements of the lists in the sets, by key. ``stale_s`` is its
+    age in seconds if it is an old answer that stands in for an error.
     """
 
     body: bytes
     count: int
     identities: tuple[str, ...] = ()
+    basis: Basis = WHOLE
+    prints: tuple[bytes, ...] = ()
+    unfit: str = ""
     members: dict[str, int] = {}
+    spread: dict[str, int] = {}
+    lists: dict[str, int] = {}
     stale_s: float | None = None
+
+    @property
+    def origins(self) -> dict[str, int]:
+        """How many of the sets that the guard sees came from whom."""
+        return self.spread or self.members
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """What a route makes of its members' answers. ``identify`` says that the identities are wanted."""
+    """What a route makes of its members' answers. ``identify`` says that the identities are wanted.
+
+    ``identification`` says what they are made of; without it, the route's own ``unique_by``.
+    """
 
     route: str
     combine: Combine = Concat()
     rules: AnswerRules = AnswerRules()
     values: ValueRules = ValueRules()
     identify: bool = False
+    identification: Identification | None = None
+
+    @property
+    def found(self) -> Identification:
+        """Which keys identify the sets."""
+        if self.identification is not None:
+            return self.identification
+        unique_by = self.rules.unique_by
+        return Identification(whole=Keys(keys=unique_by, source="route") if unique_by else None)
 
 
 def combine(
@@ -84,7 +112,8 @@ def combine(
         AnswerRefused: the answers do not fit together, or break the route's rules.
     """
     subject = f'route "{recipe.route}"'
-    needs_sets = recipe.rules.required_keys or recipe.rules.unique_by
+    found, origins = recipe.found, _origins(members, recipe.combine)
+    needs_sets = recipe.rules.required_keys or recipe.rules.unique_by or found.needs_sets
     sets: list[dict[str, Any]] | None
     if _is_plain(recipe):
         sets_json = _joined([answer.sets_json for _, answer in members])
@@ -96,25 +125,80 @@ def combine(
     _check_size(count, len(sets_json), subject, limits)
     if sets is not None:
         _check_rules(sets, recipe.rules, subject)
+        check_strict(sets, origins, found, recipe.route)
+    which, counts = Identified(identities=()), dict[str, int]()
+    if recipe.identify:
+        which, counts = _identified(members, sets, recipe, origins, limits)
     return Answer(
         body=b"".join((_PREFIX, sets_json, _SUFFIX)),
         count=count,
-        identities=_identities(members, sets, recipe) if recipe.identify else (),
-        members=_origins(members, recipe.combine),
+        identities=which.identities,
+        basis=which.basis,
+        prints=which.prints,
+        unfit=which.unfit,
+        members=origins,
+        spread=counts,
+        lists=_lists(members),
     )
 
 
-def _identities(
-    members: Sequence[tuple[str, CheckedAnswer]], sets: list[dict[str, Any]] | None, recipe: Recipe
-) -> tuple[str, ...]:
-    """Those of the combined sets; where these are the members' own, the members' answers have them."""
-    if sets is not None and (recipe.rules.unique_by or not _is_plain(recipe)):
-        return identities(sets, recipe.rules.unique_by)
-    found = [
+_NO_LISTS: dict[str, int] = {}
+
+
+def _lists(members: Sequence[tuple[str, CheckedAnswer]]) -> dict[str, int]:
+    """How many elements the members' lists have together, by the key in a set."""
+    found = _NO_LISTS
+    for _, answer in members:
+        if answer.lists:
+            found = {key: found.get(key, 0) + answer.lists.get(key, 0) for key in {**found, **answer.lists}}
+    return found
+
+
+def sets_of(answer: Answer) -> list[dict[str, Any]]:
+    """The parameter sets of an answer."""
+    return _decode_sets(memoryview(answer.body)[len(_PREFIX) : -len(_SUFFIX)])
+
+
+def seen_sets(answer: Answer, count: str | None = None) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """The sets of an answer as the guard sees them, and how many of them came from whom.
+
+    ``count`` is the path of the list whose elements count; without it, that of the answer itself.
+    """
+    sets, path = sets_of(answer), answer.basis.count if count is None else count
+    return spread(sets, answer.members, list_path(path)) if path else (sets, answer.members)
+
+
+def _identified(
+    members: Sequence[tuple[str, CheckedAnswer]],
+    sets: list[dict[str, Any]] | None,
+    recipe: Recipe,
+    origins: Mapping[str, int],
+    limits: Limits,
+) -> tuple[Identified, dict[str, int]]:
+    """The identities of the combined sets; where these are the members' own, the members' answers have them.
+
+    If elements of a list count, with the number of them that came from each member.
+    """
+    path = recipe.found.count
+    if sets is not None and path is not None:
+        _check_elements(sets, path, recipe.route, limits)
+        found, counts = spread(sets, origins, path)
+        return identified(found, counts, recipe.found), counts
+    if sets is not None and (recipe.found.needs_sets or not _is_plain(recipe)):
+        return identified(sets, origins, recipe.found), {}
+    own = [
         answer.identities if len(answer.identities) == answer.count else identities(_decode_sets(answer.sets_json), ())
         for _, answer in members
     ]
-    return found[0] if len(found) == 1 else tuple(chain.from_iterable(found))
+    return Identified(identities=own[0] if len(own) == 1 else tuple(chain.from_iterable(own))), {}
+
+
+def _check_elements(sets: list[dict[str, Any]], path: ListPath, route: str, limits: Limits) -> None:
+    if elements_in(sets, path) > limits.max_sets:
+        raise AnswerRefused(
+            f'route "{route}": the lists under "{path.text}" have more than {limits.max_sets} elements together '
+            "(limits.max_sets); Applications are left unchanged"
+        )
 
 
 def _is_plain(recipe: Recipe) -> bool:
@@ -161,18 +245,20 @@ def _check_size(count: int, size_bytes: int, subject: str, limits: Limits) -> No
 def _check_rules(sets: list[dict[str, Any]], rules: AnswerRules, subject: str) -> None:
     for index, one in enumerate(sets):
         for key in rules.required_keys:
-            # Null lacks it too: templates render it as text of their own, and so name another Application.
-            if one.get(key) is None:
-                raise AnswerRefused(f"{subject}: {place(index, len(sets))} lacks the required key {shown(key)}")
+            # Null and an empty text lack it too: templates render them alike for all sets that have them, and so name
+            # another Application.
+            if is_missing(value := one.get(key)):
+                lacks = "has an empty text under" if value == "" else "lacks"
+                raise AnswerRefused(f"{subject}: {place(index, len(sets))} {lacks} the required key {shown(key)}")
     if rules.unique_by:
-        _by_key(sets, rules.unique_by, subject)
+        by_keys(sets, rules.unique_by, subject)
 
 
 def _merge(members: list[tuple[str, list[dict[str, Any]]]], on: tuple[str, ...]) -> list[dict[str, Any]]:
     (first, base), *others = members
-    merged = {key: dict(one) for key, one in _by_key(base, on, f'backend "{first}"').items()}
+    merged = {key: dict(one) for key, one in by_keys(base, on, f'backend "{first}"', empty=True).items()}
     for backend, sets in others:
-        for key, addition in _by_key(sets, on, f'backend "{backend}"').items():
+        for key, addition in by_keys(sets, on, f'backend "{backend}"', empty=True).items():
             if key in merged:
                 _enrich(merged[key], addition, backend)
     return list(merged.values())
@@ -186,23 +272,3 @@ def _enrich(base: dict[str, Any], addition: dict[str, Any], backend: str) -> Non
                 f'backend "{backend}" gives key {shown(key)} a value that differs from another member\'s'
             )
         base[key] = value
-
-
-def _by_key(sets: list[dict[str, Any]], keys: Sequence[str], subject: str) -> dict[bytes, dict[str, Any]]:
-    """The sets under their values of ``keys``, which every set must have, and no two alike."""
-    found: dict[bytes, dict[str, Any]] = {}
-    first_at: dict[bytes, int] = {}
-    for index, one in enumerate(sets):
-        values = [one.get(key) for key in keys]
-        if None in values:
-            lacking = shown(keys[values.index(None)])
-            raise AnswerRefused(f"{subject}: {place(index, len(sets))} lacks the key {lacking}")
-        identity = _encode_sorted(values)
-        if identity in found:
-            raise AnswerRefused(
-                f"{subject}: sets {first_at[identity] + 1} and {index + 1} of {len(sets)} have equal values under "
-                + ", ".join(shown(key) for key in keys)
-            )
-        found[identity] = one
-        first_at[identity] = index
-    return found

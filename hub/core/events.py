@@ -83,20 +83,26 @@ class AnswerStale(Event, frozen=True, kw_only=True):
 
 
 class AnswerHeldBack(Event, frozen=True, kw_only=True):
-    """The guard held an answer: ``went`` of ``before`` sets are missing."""
+    """The guard held an answer: ``went`` of ``before`` sets are missing, and ``changed`` have other values.
+
+    ``limit`` is what that exceeds.
+    """
 
     route: str
     held_id: str
     went: int
     before: int
+    limit: str
+    changed: int = 0
 
 
 class DropObserved(Event, frozen=True, kw_only=True):
-    """The guard would have held an answer, but only observes this route."""
+    """The guard would have held an answer for this ``limit``, but only observes this route."""
 
     route: str
     went: int
     before: int
+    limit: str
 
 
 class AnswerReleased(Event, frozen=True, kw_only=True):
@@ -112,6 +118,24 @@ class HeldDecided(Event, frozen=True, kw_only=True):
 
     held_id: str
     decision: str
+    who: str
+
+
+class KeysTaught(Event, frozen=True, kw_only=True):
+    """An operator said which keys identify the sets of a route or a backend."""
+
+    kind: Literal["route", "backend"]
+    name: str
+    keys: tuple[str, ...]
+    who: str
+
+
+class KeysForgotten(Event, frozen=True, kw_only=True):
+    """An operator took back which keys identify the sets of a route or a backend."""
+
+    kind: Literal["route", "backend"]
+    name: str
+    keys: tuple[str, ...]
     who: str
 
 
@@ -311,7 +335,7 @@ class ConfigurationDoubtful(Event, frozen=True, kw_only=True):
 
 
 TaskName = Literal[
-    "lease_expiry", "retention", "reload", "file_watch", "dial_watch", "name_watch", "store", "store_watch"
+    "lease_expiry", "guard", "retention", "reload", "file_watch", "dial_watch", "name_watch", "store", "store_watch"
 ]
 """The tasks that run as long as the hub."""
 

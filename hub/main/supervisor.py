@@ -8,6 +8,7 @@ the platform starts another.
 task           while it does not run             after an unexpected end
 =============  ================================  ==============================================
 lease_expiry   dead instances are still asked    started again
+guard          old losses count for longer       started again
 retention      the store grows                   started again
 reload         changes of files are not applied  started again
 file_watch     files are looked at each second   started again

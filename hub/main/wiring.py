@@ -45,21 +45,28 @@ from hub.rpc.server import CannotListen, RpcServer, ServerTls
 from hub.schema import JsonSchemas
 from hub.service.ask import Asker
 from hub.service.audit import AuditLog
+from hub.service.baselines import Baselines
 from hub.service.bulkhead import Bulkhead
 from hub.service.completeness import Completeness
+from hub.service.elapsed import ObservedTime
 from hub.service.execute import Execute
 from hub.service.freshness import FreshnessLimits
 from hub.service.guard import Guard
+from hub.service.held import HeldAnswers
 from hub.service.inputs import Inputs
 from hub.service.keeping import StoreKeeper
 from hub.service.lastgood import LastGoodAnswers
+from hub.service.lessons import Lessons
+from hub.service.losses import Losses
 from hub.service.membership import Membership, MembershipLimits, stored_claims, stored_sightings
 from hub.service.names import FollowedNames
 from hub.service.overview import Overview
 from hub.service.pool import Pool
+from hub.service.remarks import Remarks
 from hub.service.remembered import RememberedAnswers
 from hub.service.retention import keep_bounded
 from hub.service.routing import Routing
+from hub.service.taught import TaughtKeys
 from hub.service.timekeeper import Timekeeper
 from hub.store.memory import MemoryStore
 from hub.store.sqlite import SqliteStore
@@ -161,8 +168,26 @@ class Hub:
         timekeeper = Timekeeper()
         asker = Asker(pool=self._pool, events=self.telemetry, clock=clock, timekeeper=timekeeper, limits=limits.answer)
         schemas = JsonSchemas()
-        self._guard = Guard(store, self.telemetry, time.time, audit)
+        observed = ObservedTime(store, self.telemetry, time.monotonic)
+        self._taught = TaughtKeys(
+            store=store, events=self.telemetry, clock=time.time, audit=audit, routing=self._routing
+        )
+        await self._taught.open()
+        held = HeldAnswers(store, self.telemetry, time.time, audit, observed)
+        self._guard = Guard(
+            store=store,
+            events=self.telemetry,
+            clock=time.time,
+            audit=audit,
+            baselines=Baselines(store),
+            held=held,
+            lessons=Lessons(held, self._taught),
+            remarks=Remarks(self.telemetry),
+            losses=Losses(store, self.telemetry, clock=clock, observed=observed),
+            observed=observed,
+        )
         await self._guard.open()
+        stack.push_async_callback(self._guard.close)
         completeness = Completeness(store)
         self._freshness = FreshnessLimits(self.telemetry)
         self._bulkhead = Bulkhead()
@@ -223,6 +248,7 @@ class Hub:
         self.membership.configure(grants)
         self._set_routes(settings)
         self.supervisor.start("lease_expiry", self.membership.expire)
+        self.supervisor.start("guard", self._guard.tend)
         self.supervisor.start("retention", lambda: keep_bounded(store, limits.kept_questions))
         if isinstance(store, SqliteStore):
             self.supervisor.start("store", store.watch)
@@ -303,6 +329,7 @@ class Hub:
             membership=self.membership,
             guard=self._guard,
             keeper=self._keeper,
+            taught=self._taught,
             notices=self.telemetry,
             metrics=self._registry,
             readiness=self.readiness,

@@ -20,6 +20,7 @@ from hub.core.errors import (
     LimitExceeded,
 )
 from hub.core.events import AnswerNoticed, AskRetried, BackendAsked, BackendFailure
+from hub.core.keys import Identification
 from hub.service import ports
 from hub.service.breakages import Breakages
 from hub.service.pool import Pool, Turn, unresponsive
@@ -45,6 +46,7 @@ class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str = ""
     deadline: Deadline
     known: Mapping[str, CheckedAnswer]
+    identification: Identification = Identification()
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
@@ -267,7 +269,7 @@ class Asker:
             limits=self._limits,
             digest=raw.digest,
             before=known,
-            identify=inquiry.route.identifies_whole_sets,
+            identify=inquiry.route.guarded and not inquiry.identification.reads(backend),
         )
         self._notice((*answer.notices, *raw.notices), inquiry, backend)
         return answer, "read"

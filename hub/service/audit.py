@@ -52,6 +52,19 @@ class AuditLog:
         """An operator decided to start with an empty store."""
         return self._change(AuditEntry(at_s=self._clock(), who=who, action="init", store_id=store_id))
 
+    def taught(self, keys: tuple[str, ...], who: str, *, route: str = "", backend: str = "", forgot: bool) -> Change:
+        """Which keys identify the sets of a route or a backend, or no longer do."""
+        return self._change(
+            AuditEntry(
+                at_s=self._clock(),
+                who=who,
+                action="unteach" if forgot else "teach",
+                route=route,
+                backend=backend,
+                keys=keys,
+            )
+        )
+
     def _change(self, entry: AuditEntry) -> Change:
         self._written += 1
         return Change(kind=records.AUDIT, key=f"{entry.at_s:017.6f}-{self._written}", value=_encode(entry))

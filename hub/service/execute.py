@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from hub.core.answer import CheckedAnswer, Limits
     from hub.core.clients import Client
+    from hub.core.keys import Identification
     from hub.core.routes import Route
     from hub.service.bulkhead import Bulkhead
     from hub.service.completeness import Completeness
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from hub.service.inputs import Inputs
     from hub.service.keeping import StoreKeeper
     from hub.service.lastgood import LastGoodAnswers
+    from hub.service.losses import Row
     from hub.service.ports import Clock, Events
     from hub.service.remembered import RememberedAnswers
     from hub.service.routing import Routing
@@ -112,20 +114,29 @@ class Execute:
             application_set_namespace=call.application_set_namespace,
             input_json=call.input_json,
         )
+        identification = self._routing.identification(route)
         remembered, now_s = self._remembered.get(question), self._clock()
-        if remembered is not None and remembered.route is route and now_s < remembered.fresh_until_s:
+        if remembered is not None and remembered.row is not None:
+            remembered.row.asked_s = now_s
+        if remembered is not None and remembered.fits(route, identification) and now_s < remembered.fresh_until_s:
             self._events.emit(_CACHED)
             return remembered.combined
         check_echo(route.values, call.parameters, route.name)
         self._inputs.check(route, call.parameters)
         self._bulkhead.enter(route)
         try:
-            return await self._shared(question, route, request, remembered, now_s)
+            return await self._shared(question, route, identification, request, remembered, now_s)
         finally:
             self._bulkhead.leave(route)
 
-    async def _shared(
-        self, question: Question, route: Route, request: Request, remembered: Remembered | None, now_s: float
+    async def _shared(  # noqa: PLR0913, PLR0917 - all that is known of one question
+        self,
+        question: Question,
+        route: Route,
+        identification: Identification,
+        request: Request,
+        remembered: Remembered | None,
+        now_s: float,
     ) -> Answer:
         """The answer of an ask that other callers may share; it begins no later than now."""
         deadline = Deadline(now_s + route.deadline_s)
@@ -133,7 +144,7 @@ class Execute:
             return await self._flights.join(
                 (question, route),
                 request.caller,
-                lambda: self._answer(question, route, request, deadline, remembered),
+                lambda: self._answer(question, route, identification, request, deadline, remembered),
                 within_s=route.share_within_s,
                 until_s=deadline.at_s,
             )
@@ -151,8 +162,14 @@ class Execute:
         client.check_route(route.name)
         return route
 
-    async def _answer(
-        self, question: Question, route: Route, request: Request, deadline: Deadline, remembered: Remembered | None
+    async def _answer(  # noqa: PLR0913, PLR0917 - all that is known of one question
+        self,
+        question: Question,
+        route: Route,
+        identification: Identification,
+        request: Request,
+        deadline: Deadline,
+        remembered: Remembered | None,
     ) -> Answer:
         inquiry = Inquiry(
             question=question,
@@ -161,6 +178,7 @@ class Execute:
             traceparent=request.traceparent,
             deadline=deadline,
             known=_NOTHING_KNOWN if remembered is None else remembered.members,
+            identification=identification,
         )
         try:
             if isinstance(route.combine, First):
@@ -184,31 +202,39 @@ class Execute:
         known = self._unchanged(inquiry, answered, remembered)
         if known is not None and route.trust.stale_max_age_s is None and not self._guard.holds(question):
             if fresh_for_s > 0:
-                self._remember(inquiry, answered, known, fresh_for_s)
-            return known
+                self._remember(inquiry, answered, known.combined, fresh_for_s, known.row)
+            return known.combined
         try:
             with self._timekeeper.until(inquiry.deadline):
                 # Several asks of one question may be under way, and what one is compared to is what another one sets.
                 async with self._only_one(question):
                     known = self._unchanged(inquiry, answered, remembered)
-                    answer = known or self._combined(inquiry, parameters, answered)
+                    answer = self._combined(inquiry, parameters, answered) if known is None else known.combined
                     needs_review = known is None or self._guard.holds(question)
-                    await self._settle(inquiry, answer, needs_review=needs_review)
+                    row = await self._settle(inquiry, answer, needs_review=needs_review)
                     if known is None or fresh_for_s > 0:
-                        self._remember(inquiry, answered, answer, fresh_for_s)
+                        self._remember(
+                            inquiry, answered, answer, fresh_for_s, row or (None if known is None else known.row)
+                        )
                     return answer
         except TimeoutError as error:
             raise StoreFailed("the hub's store did not answer in time") from error
 
-    def _unchanged(self, inquiry: Inquiry, answered: list[Answered], remembered: Remembered | None) -> Answer | None:
+    def _unchanged(
+        self, inquiry: Inquiry, answered: list[Answered], remembered: Remembered | None
+    ) -> Remembered | None:
         """The last accepted answer, if these are its members' and no other one was accepted since the ask began."""
-        if remembered is None or remembered.route is not inquiry.route or not _same(answered, remembered.members):
+        if (
+            remembered is None
+            or not remembered.fits(inquiry.route, inquiry.identification)
+            or not _same(answered, remembered.members)
+        ):
             return None
-        return remembered.combined if self._remembered.get(inquiry.question) is remembered else None
+        return remembered if self._remembered.get(inquiry.question) is remembered else None
 
     def _combined(self, inquiry: Inquiry, parameters: Mapping[str, Any], answered: list[Answered]) -> Answer:
         members = [(one.backend, one.answer) for one in answered]
-        return combine(members, inquiry.route.recipe, parameters, self._limits)
+        return combine(members, inquiry.route.recipe(inquiry.identification), parameters, self._limits)
 
     def _only_one(self, question: Question) -> asyncio.Lock:
         lock = self._settling.get(question)
@@ -216,21 +242,27 @@ class Execute:
             lock = self._settling[question] = asyncio.Lock()
         return lock
 
-    async def _settle(self, inquiry: Inquiry, answer: Answer, *, needs_review: bool) -> None:
+    async def _settle(self, inquiry: Inquiry, answer: Answer, *, needs_review: bool) -> Row | None:
         """Let the guard accept an answer, and keep it as the last good one, before it may leave."""
+        row = None
         if needs_review:
-            await self._guard.review(inquiry.question, inquiry.route, answer)
+            row = await self._guard.review(inquiry.question, inquiry.route, answer, inquiry.identification)
         await self._last_good.keep(inquiry.question, inquiry.route, answer)
+        return row
 
-    def _remember(self, inquiry: Inquiry, answered: list[Answered], answer: Answer, fresh_for_s: float) -> None:
+    def _remember(
+        self, inquiry: Inquiry, answered: list[Answered], answer: Answer, fresh_for_s: float, row: Row | None
+    ) -> None:
         self._remembered.put(
             inquiry.question,
             Remembered(
                 route=inquiry.route,
+                identification=inquiry.identification,
                 members={one.backend: one.answer for one in answered},
                 combined=answer,
                 # From when it was asked: an answer is as old as that, however long it took.
                 fresh_until_s=inquiry.deadline.at_s - inquiry.route.deadline_s + fresh_for_s,
+                row=row,
             ),
         )
 

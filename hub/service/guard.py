@@ -1,4 +1,4 @@
-"""Holds answers that lose too much, and keeps what they are held against.
+"""Holds answers that lose too much, and accepts all others as what the next ones are held against.
 
 A baseline is moved by an accepted answer and by nothing else: not by one that is held, not by a failure, and not by
 another question.
@@ -7,92 +7,118 @@ another question.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Literal
+from contextlib import suppress
+from typing import TYPE_CHECKING, Literal
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from hub.core import guard as core
-from hub.core.errors import AnswerHeld, StoreDamaged
-from hub.core.events import AnswerHeldBack, AnswerReleased, DropObserved, HeldDecided, StoreTrouble
+from hub.core.comparison import NOTHING
+from hub.core.errors import AnswerHeld, StoreFailed, StoreLost
+from hub.core.events import AnswerHeldBack, AnswerReleased, DropObserved, HeldDecided
+from hub.core.keys import NO_KEYS
+from hub.core.lists import largest
+from hub.core.loss import is_covered, is_same, of_held
+from hub.core.losses import Excess, by_count, own_excess, with_changes
+from hub.core.view import compare, sets_beside
 from hub.service import records
-from hub.service.ports import Change
+from hub.service.held import Latest, message
 
 if TYPE_CHECKING:
     from hub.core.combine import Answer
+    from hub.core.keys import Identification
     from hub.core.question import Question
     from hub.core.routes import Route
     from hub.service.audit import AuditLog
-    from hub.service.ports import Events, Store, WallClock
+    from hub.service.baselines import Baselines, Known
+    from hub.service.elapsed import ObservedTime
+    from hub.service.held import HeldAnswers
+    from hub.service.lessons import Lessons
+    from hub.service.losses import Losses, Row
+    from hub.service.ports import Change, Events, Store, WallClock
+    from hub.service.remarks import Remarks
 
-MAX_CHANGES = 20  # In the history of one question.
-
-_MAX_CACHED_IDENTITIES = 500_000  # Of all baselines in memory; the store has them all.
-_CHANGED_PARTS = 10  # A baseline is written anew once more than a tenth of it has changed.
-
-_encode = msgspec.json.Encoder().encode
-_decode_baseline = msgspec.json.Decoder(core.Baseline).decode
-_decode_change = msgspec.json.Decoder(core.BaselineChange).decode
-_decode_held = msgspec.json.Decoder(core.HeldAnswer).decode
-_decode_input = msgspec.json.Decoder(dict[str, Any]).decode
-_decode_history = msgspec.json.Decoder(core.History).decode
-
-
-class NoSuchHeldAnswer(Exception):
-    """Nothing is held under this id, or no longer."""
-
-
-class _Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What the store has of a question: a baseline as it was written, the one of now, and the last changes."""
-
-    written: frozenset[str]
-    baseline: frozenset[str]
-    changes: tuple[core.Change, ...]
+_EVERY_S = 60.0
 
 
 class Guard:
     """Reviews answers before they leave, one question at a time, and lets operators decide about those it holds."""
 
-    def __init__(self, store: Store, events: Events, clock: WallClock, audit: AuditLog) -> None:
+    def __init__(  # noqa: PLR0913 - its collaborators, each of them named at the call
+        self,
+        *,
+        store: Store,
+        events: Events,
+        clock: WallClock,
+        audit: AuditLog,
+        baselines: Baselines,
+        held: HeldAnswers,
+        lessons: Lessons,
+        remarks: Remarks,
+        losses: Losses,
+        observed: ObservedTime,
+    ) -> None:
         self._store = store
         self._events = events
         self._clock = clock
-        self._held: dict[str, core.HeldAnswer] = {}
-        self._damaged: dict[str, str] = {}  # Held answers that cannot be read: by key, why.
-        self._questions = _Questions(_MAX_CACHED_IDENTITIES)
-        self._reviews: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._audit = audit
+        self._baselines = baselines
+        self._held = held
+        self._lessons = lessons
+        self._remarks = remarks
+        self._losses = losses
+        self._observed = observed
+        self._reviews: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def open(self) -> None:
-        """Read what is held from before this process started."""
-        for key, value in (await self._store.load(records.HELD)).items():
-            try:
-                self._held[key] = records.read(_decode_held, records.HELD, key, value)
-            except StoreDamaged as error:
-                self._damaged[key] = str(error)
-                self._events.emit(StoreTrouble(detail=str(error)))
+        """Read what is held, and what was lost, from before this process started."""
+        await self._observed.open()
+        await self._losses.open()
+        await self._held.open()
 
-    async def review(self, question: Question, route: Route, answer: Answer) -> None:
-        """Accept an answer as the truth of now, or hold it.
+    async def close(self) -> None:
+        """Write how long was waited, so that a restart costs none of it."""
+        with suppress(StoreFailed, StoreLost):
+            await self._save()
+
+    async def tend(self) -> None:
+        """Every minute, until cancelled: write how long was waited, and drop the losses that count no longer."""
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            # The store has said why it failed; the next turn tries again.
+            with suppress(StoreFailed, StoreLost):
+                await self._losses.expire()
+                await self._save()
+
+    async def _save(self) -> None:
+        if self._held or self._losses.waiting:
+            await self._observed.save()
+
+    async def review(
+        self, question: Question, route: Route, answer: Answer, identification: Identification = NO_KEYS
+    ) -> Row | None:
+        """Accept an answer as the truth of now, or hold it; returns where to note when its question is asked again.
 
         Raises:
             AnswerHeld: it loses too much.
             StoreDamaged: what it would be compared to cannot be read.
             StoreFailed: what has to last could not be written, so the answer must not leave.
         """
-        policy = route.trust.guard
-        if policy.mode == "off":
-            return
+        if not route.guarded:
+            return None
         key = records.key(question)
-        if key in self._damaged:
-            raise StoreDamaged(self._damaged[key])
-        known = await self._known(key)
-        if known is not None and known.baseline == frozenset(answer.identities) and key not in self._held:
-            return
+        self._held.check(key)
+        self._losses.check(key)
+        self._remarks.on(question, answer, identification)
+        known = await self._baselines.find(key)
+        if known is not None and known.past.has(answer) and key not in self._held:
+            return self._losses.row(key, question, len(known.past.rows))
         async with self._only_one(key):
             # Read again: while a configuration changes, a question may be under way twice.
-            await self._review(key, question, policy, await self._known(key), answer)
+            known = await self._baselines.find(key)
+            verdict = _judged(known, answer, identification, route.trust.guard)
+            return await self._review(key, question, route, known, verdict, answer)
 
     def _only_one(self, key: str) -> asyncio.Lock:
         """The lock of a question: reviews of it, and decisions about it, follow one another."""
@@ -101,127 +127,105 @@ class Guard:
             lock = self._reviews[key] = asyncio.Lock()
         return lock
 
-    async def _review(
-        self,
-        key: str,
-        question: Question,
-        policy: core.GuardPolicy,
-        known: _Known | None,
-        answer: Answer,
-    ) -> None:
-        verdict = core.judge(() if known is None else known.baseline, answer.identities, policy)
+    async def _review(  # noqa: PLR0913, PLR0917 - all that is known of one review
+        self, key: str, question: Question, route: Route, known: Known | None, verdict: core.Verdict, answer: Answer
+    ) -> Row:
+        policy = route.trust.guard
+        # Of whole sets only the number says whether any are missing: each that changes is another one.
+        counted = by_count(verdict) if _is_keyless(known, answer) else verdict
+        row = self._losses.row(key, question, verdict.before)
+        excess = own_excess(verdict, policy) or self._losses.excess(row, counted, policy)
+        excess = excess or _still_exceeded(self._held.get(key), counted)
         how: Literal["", "accepted", "released", "observed"] = ""
-        if verdict.too_much and policy.mode == "observe":
+        if excess is not None and policy.mode == "observe":
             how = "observed"
-            self._events.emit(DropObserved(route=question.route, went=len(verdict.went), before=verdict.before))
-        elif verdict.too_much:
-            how = await self._release_or_hold(key, question, policy, verdict, answer)
-        await self._accept(key, question, known, answer, verdict=verdict, how=how)
+            self._events.emit(
+                DropObserved(route=question.route, went=excess.gone, before=excess.before, limit=excess.limit)
+            )
+        elif excess is not None:
+            how = await self._release_or_hold(key, question, route, known, verdict, answer, excess=excess)
+        step = self._losses.accept(row, records.subject(question), counted, policy, how=how, excess=excess)
+        try:
+            await self._accept(key, question, known, answer, verdict=verdict, how=how, lost=step.changes)
+        except BaseException:
+            self._losses.undo(step)
+            raise
+        if known is not None and known.changes:
+            self._remarks.on_lists(question, answer, known.changes[-1].lists, policy)
+        return row
 
-    async def _release_or_hold(
+    async def _release_or_hold(  # noqa: PLR0913, PLR0917 - all that is known of one review
         self,
         key: str,
         question: Question,
-        policy: core.GuardPolicy,
+        route: Route,
+        known: Known | None,
         verdict: core.Verdict,
         answer: Answer,
+        *,
+        excess: Excess,
     ) -> Literal["accepted", "released"]:
         """How a held answer gets free now; raises ``AnswerHeld`` if it does not."""
-        answer_digest = records.digest(answer.body)
-        held = self._held.get(key)
-        if held is None or held.answer_digest != answer_digest:
-            held = await self._hold(key, question, verdict, answer, answer_digest)
-        elif held.decision == "accepted":
-            return "accepted"
-        elif held.decision != "rejected" and _waited_enough(held, policy, self._clock()):
-            return "released"
-        self._events.emit(AnswerHeldBack(route=question.route, held_id=held.id, went=held.went, before=held.before))
-        raise AnswerHeld(_message(question.route, held))
-
-    async def _hold(
-        self, key: str, question: Question, verdict: core.Verdict, answer: Answer, answer_digest: str
-    ) -> core.HeldAnswer:
-        held = core.HeldAnswer(
-            # Made from what is held, so that the same answer has the same id, and the message the same text.
-            id=records.digest(f"{key} {answer_digest}".encode())[:8],
-            subject=records.subject(question),
-            answer_digest=answer_digest,
-            went=len(verdict.went),
-            before=verdict.before,
-            sets=answer.count,
-            missing=verdict.went[: core.MAX_SHOWN_IDENTITIES],
-            since_s=self._clock(),
-            came=len(verdict.came),
-            input=core.shown_input(_decode_input(question.input_json)),
-            members=answer.members,
+        self._held.heard(key, Latest(route=route, answer=answer))
+        answer_digest, held = records.digest(answer.body), self._held.get(key)
+        past = NOTHING if known is None else known.past
+        loss = of_held(
+            past,
+            verdict,
+            lambda: sets_beside(past, answer),
+            answer.origins,
+            keyless=_is_keyless(known, answer),
+            held=held,
         )
-        await self._store.apply([Change(kind=records.HELD, key=key, value=_encode(held))])
-        self._held[key] = held
-        return held
+        if excess.limit == "max_change":
+            loss = with_changes(loss)
+        if held is not None and held.decision == "accepted" and is_covered(held, loss, answer_digest, answer.count):
+            return "accepted"
+        if held is None or not is_same(held, loss, answer_digest, answer.count):
+            held = await self._held.hold(key, question, loss, answer, answer_digest, excess=excess)
+        elif held.decision != "rejected" and _waited_enough(held, route.trust.guard, self._observed()):
+            return "released"
+        self._events.emit(
+            AnswerHeldBack(
+                route=question.route,
+                held_id=held.id,
+                went=held.went,
+                before=held.before,
+                changed=held.changed or 0,
+                limit=held.limit,
+            )
+        )
+        raise AnswerHeld(message(question.route, held))
 
     async def _accept(  # noqa: PLR0913 - all that is known of one review
         self,
         key: str,
         question: Question,
-        known: _Known | None,
+        known: Known | None,
         answer: Answer,
         *,
         verdict: core.Verdict,
         how: str,
+        lost: list[Change],
     ) -> None:
         changes: list[Change] = []
-        if verdict.came or verdict.went or not verdict.before:
-            subject, now_s = records.subject(question), self._clock()
-            history = core.History(subject=subject, changes=self._history(known, now_s, answer, verdict, how))
-            known, written = _moved(key, known, subject, now_s, answer)
-            known = msgspec.structs.replace(known, changes=history.changes)
-            changes += [*written, Change(kind=records.HISTORY, key=key, value=_encode(history))]
-        held = self._held.get(key)
-        if held is not None:
-            changes.append(Change(kind=records.HELD, key=key, value=None))
-            if how:
-                changes.append(self._audit.decided(held, "passed" if how == "accepted" else "release", held.decided_by))
-        await self._store.apply(changes)
-        self._held.pop(key, None)
+        is_other = bool(verdict.came or verdict.went or verdict.changed or not verdict.before)
+        if is_other or known is None or known.past.basis != answer.basis:
+            now_s = self._clock()
+            known, changes = self._baselines.accept(
+                key,
+                known,
+                subject=records.subject(question),
+                now_s=now_s,
+                answer=answer,
+                change=_change(now_s, answer, verdict, how, keyless=_is_keyless(known, answer)) if is_other else None,
+            )
+        await self._store.apply([*changes, *lost, *self._held.dropped(key, how)])
+        held = self._held.drop(key)
         if known is not None:
-            self._questions.put(key, known)
+            self._baselines.keep(key, known)
         if how in ("accepted", "released") and held is not None:
             self._events.emit(AnswerReleased(route=question.route, held_id=held.id, how=how))
-
-    @staticmethod
-    def _history(
-        known: _Known | None, now_s: float, answer: Answer, verdict: core.Verdict, how: str
-    ) -> tuple[core.Change, ...]:
-        change = core.Change(
-            at_s=now_s,
-            sets=answer.count,
-            came=len(verdict.came),
-            went=len(verdict.went),
-            came_shown=verdict.came[: core.MAX_SHOWN_IDENTITIES],
-            went_shown=verdict.went[: core.MAX_SHOWN_IDENTITIES],
-            members=answer.members,
-            how=how or "checked",
-        )
-        return (*(() if known is None else known.changes), change)[-MAX_CHANGES:]
-
-    async def _known(self, key: str) -> _Known | None:
-        known = self._questions.get(key)
-        if known is None:
-            value = await self._store.get(records.BASELINES, key)
-            if value is None:
-                return None
-            written = frozenset(records.read(_decode_baseline, records.BASELINES, key, value).identities)
-            change = await self._store.get(records.BASELINE_CHANGES, key)
-            history = await self._store.get(records.HISTORY, key)
-            known = _Known(
-                written=written,
-                baseline=written
-                if change is None
-                else _changed(written, records.read(_decode_change, records.BASELINE_CHANGES, key, change)),
-                changes=() if history is None else records.read(_decode_history, records.HISTORY, key, history).changes,
-            )
-            self._questions.put(key, known)
-        return known
 
     def holds(self, question: Question) -> bool:
         """Whether an answer to this question is held, so that any other answer has to be reviewed."""
@@ -234,25 +238,30 @@ class Guard:
 
     def held(self) -> list[core.HeldAnswer]:
         """What is held, the oldest first."""
-        return sorted(self._held.values(), key=lambda one: (one.since_s, one.id))
+        return self._held.all()
 
-    async def decide(self, held_id: str, decision: Literal["accepted", "rejected"], who: str) -> core.HeldAnswer:
-        """Take an operator's decision about a held answer.
+    async def decide(
+        self, held_id: str, decision: Literal["accepted", "rejected"], who: str, unique_by: tuple[str, ...] = ()
+    ) -> core.HeldAnswer:
+        """Take an operator's decision about a held answer, and learn which keys identify its sets if that is said.
 
         Raises:
             NoSuchHeldAnswer: nothing is held under this id.
+            KeysRefused: the keys do not tell its sets apart, or this is not the place to say so; nothing changed.
             StoreFailed: it could not be written; nothing changed.
         """
-        key = next((key for key, one in self._held.items() if one.id == held_id), "")
+        key = self._held.key_of(held_id)
         async with self._only_one(key):
-            if key not in self._held or self._held[key].id != held_id:
-                raise NoSuchHeldAnswer(held_id)
-            held = msgspec.structs.replace(self._held[key], decision=decision, decided_by=who)
-            entry = self._audit.decided(held, "accept" if decision == "accepted" else "reject", who)
-            await self._store.apply([Change(kind=records.HELD, key=key, value=_encode(held)), entry])
-            self._held[key] = held
+            held = self._held.find(key, held_id)
+            if not unique_by:
+                decided = await self._held.decide(key, held, decision, who)
+            else:
+                lesson = self._lessons.prepared(key, await self._baselines.find(key), unique_by, who)
+                held = msgspec.structs.replace(held, lost=lesson.lost, blind=False)
+                decided = await self._held.decide(key, held, decision, who, lesson.changes)
+                lesson.take()
         self._events.emit(HeldDecided(held_id=held_id, decision=decision, who=who))
-        return held
+        return decided
 
     async def audit(self) -> list[core.AuditEntry]:
         """Who decided what, oldest first."""
@@ -260,67 +269,52 @@ class Guard:
 
     async def history(self, application_set_name: str) -> list[core.History]:
         """The last changes of all questions of an ApplicationSet."""
-        found = await self._store.load(records.HISTORY, f"{application_set_name}/")
-        return [records.read(_decode_history, records.HISTORY, key, value) for key, value in found.items()]
+        return await self._baselines.history(application_set_name)
 
 
 def _waited_enough(held: core.HeldAnswer, policy: core.GuardPolicy, now_s: float) -> bool:
-    return policy.release_after_s is not None and now_s - held.since_s >= policy.release_after_s
+    """By the time that the hub has observed: the time of day may jump."""
+    return policy.release_after_s is not None and now_s - (held.observed_s or now_s) >= policy.release_after_s
 
 
-def _message(route: str, held: core.HeldAnswer) -> str:
-    missing = f'route "{route}": {held.went} of {held.before} parameter sets are missing from the answer'
-    if held.decision == "rejected":
-        return f"{missing}; an operator rejected it ({held.id}), and nothing was changed"
-    return f"{missing}; nothing was changed. If this is intended, run: appset-hub accept {held.id}"
+def _still_exceeded(held: core.HeldAnswer | None, verdict: core.Verdict) -> Excess | None:
+    """The limit of the answer that is held, if this one is no better and only time has passed.
+
+    What it was held for has left the window by and by. Nobody has decided that it is meant.
+    """
+    losing = len(verdict.went)
+    if held is None or held.limit not in ("window", "total") or losing < held.losing:
+        return None
+    return Excess(limit=held.limit, gone=losing, before=verdict.before, share=0.0, text=held.why, losing=losing)
 
 
-def _moved(
-    key: str, known: _Known | None, subject: core.Subject, now_s: float, answer: Answer
-) -> tuple[_Known, list[Change]]:
-    """The baseline that an answer makes, and how it is written: whole, or as what has changed since it was."""
-    baseline = frozenset(answer.identities)
-    written = frozenset[str]() if known is None else known.written
-    came, went = baseline - written, written - baseline
-    if known is None or _CHANGED_PARTS * (len(came) + len(went)) > len(written):
-        whole = core.Baseline(subject=subject, identities=answer.identities, accepted_at_s=now_s)
-        return _Known(written=baseline, baseline=baseline, changes=()), [
-            Change(kind=records.BASELINES, key=key, value=_encode(whole)),
-            Change(kind=records.BASELINE_CHANGES, key=key, value=None),
-        ]
-    change = core.BaselineChange(came=tuple(came), went=tuple(went), accepted_at_s=now_s)
-    return _Known(written=written, baseline=baseline, changes=()), [
-        Change(kind=records.BASELINE_CHANGES, key=key, value=_encode(change))
-    ]
+def _judged(
+    known: Known | None, answer: Answer, identification: Identification, policy: core.GuardPolicy
+) -> core.Verdict:
+    if known is None:
+        return core.judge((), answer.identities, policy)
+    aligned = compare(known.past, answer, identification)
+    verdict = core.judge(known.past.rows, aligned.after, policy)
+    return msgspec.structs.replace(verdict, changed=aligned.changed)
 
 
-def _changed(written: frozenset[str], change: core.BaselineChange) -> frozenset[str]:
-    return written.difference(change.went).union(change.came)
+def _is_keyless(known: Known | None, answer: Answer) -> bool:
+    """Whether whole sets were compared, so that a set that changed looks like one that is gone and one that is new."""
+    return answer.basis.is_whole and (known is None or known.past.basis is None or known.past.basis.is_whole)
 
 
-class _Questions:
-    """What is known of the questions that were asked last, within a bound on their identities."""
-
-    def __init__(self, max_identities: int) -> None:
-        self._max = max_identities
-        self._size = 0
-        self._known: OrderedDict[str, _Known] = OrderedDict()
-
-    def get(self, key: str) -> _Known | None:
-        found = self._known.get(key)
-        if found is not None:
-            self._known.move_to_end(key)
-        return found
-
-    def put(self, key: str, known: _Known) -> None:
-        before = self._known.pop(key, None)
-        self._size += _size(known) - (0 if before is None else _size(before))
-        self._known[key] = known
-        while self._size > self._max and len(self._known) > 1:
-            _, dropped = self._known.popitem(last=False)
-            self._size -= _size(dropped)
-
-
-def _size(known: _Known) -> int:
-    """How many identities, about: those of two baselines are mostly the same objects, but each set has its table."""
-    return len(known.baseline) + (0 if known.written is known.baseline else len(known.written)) + 1
+def _change(now_s: float, answer: Answer, verdict: core.Verdict, how: str, *, keyless: bool) -> core.Change:
+    """An accepted answer as the history of its question has it."""
+    return core.Change(
+        at_s=now_s,
+        sets=answer.count,
+        came=len(verdict.came),
+        went=len(verdict.went),
+        came_shown=verdict.came[: core.MAX_SHOWN_IDENTITIES],
+        went_shown=verdict.went[: core.MAX_SHOWN_IDENTITIES],
+        members=answer.members,
+        lists=largest(answer.lists),
+        how=how or "checked",
+        changed=None if keyless else len(verdict.changed),
+        changed_shown=verdict.changed[: core.MAX_SHOWN_IDENTITIES],
+    )

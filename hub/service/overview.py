@@ -14,11 +14,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hub.core.directory import Directory
+    from hub.core.keys import Keys
     from hub.core.routes import Route
     from hub.service.completeness import Completeness
     from hub.service.freshness import FreshnessLimits
     from hub.service.ports import Link
     from hub.service.routing import Routing
+
+
+class IdentityView(msgspec.Struct, frozen=True, kw_only=True):
+    """Which keys identify sets, and who said so; no keys: nobody did, and whole sets count.
+
+    ``backend`` is whose sets, or empty for all of a route. ``by`` and ``at_s`` (Unix seconds) are of an operator.
+    """
+
+    backend: str = ""
+    keys: tuple[str, ...] = ()
+    source: str = ""
+    by: str = ""
+    at_s: float = 0.0
 
 
 class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +66,7 @@ class BackendView(msgspec.Struct, frozen=True, kw_only=True):
     instances: tuple[InstanceView, ...]
     awaited: bool = False
     freshness_limited: Limited | None = None
+    identity: IdentityView = IdentityView()
 
 
 class RouteView(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +80,8 @@ class RouteView(msgspec.Struct, frozen=True, kw_only=True):
     deadline_s: float
     required_keys: tuple[str, ...]
     unique_by: tuple[str, ...]
+    guarded: bool = True
+    identity: tuple[IdentityView, ...] = ()
 
 
 class ExplainView(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +94,8 @@ class ExplainView(msgspec.Struct, frozen=True, kw_only=True):
     combine: str
     absent: tuple[str, ...]
     refusal: str
+    guarded: bool = True
+    identity: tuple[IdentityView, ...] = ()
 
 
 class Overview:
@@ -106,6 +125,8 @@ class Overview:
                 deadline_s=route.deadline_s,
                 required_keys=route.rules.required_keys,
                 unique_by=route.rules.unique_by,
+                guarded=route.guarded,
+                identity=self._identities(route),
             )
             for route in self._routing.table.routes
         ]
@@ -129,9 +150,16 @@ class Overview:
                     instances=tuple(self._instances(backend)),
                     awaited=backend in awaited,
                     freshness_limited=self._freshness.of(backend),
+                    identity=_identity(backend, self._routing.book.of_backend(backend)),
                 )
             )
         return views
+
+    def _identities(self, route: Route) -> tuple[IdentityView, ...]:
+        found = self._routing.identification(route)
+        if found.whole is not None or len(route.members) == 1:
+            return (_identity("", found.whole),)
+        return tuple(_identity(member, found.of(member)) for member in route.members)
 
     def _instances(self, backend: str) -> Iterable[InstanceView]:
         for one in self._directory.instances(backend):
@@ -176,6 +204,8 @@ class Overview:
             combine="" if route is None else combine_text(route.combine),
             absent=tuple(member for member in members if not self._directory.present(member, claimed_name)),
             refusal=refusal,
+            guarded=route is not None and route.guarded,
+            identity=() if route is None else self._identities(route),
         )
 
     async def _refusal(self, route: Route, name: str) -> str:
@@ -192,6 +222,12 @@ class Overview:
     def ignored_claims(self) -> Iterable[tuple[str, int]]:
         """Backend, and how many of its claimed patterns its grant excludes."""
         return self._directory.ignored_counts()
+
+
+def _identity(backend: str, found: Keys | None) -> IdentityView:
+    if found is None:
+        return IdentityView(backend=backend)
+    return IdentityView(backend=backend, keys=found.keys, source=found.source, by=found.by, at_s=found.at_s)
 
 
 def combine_text(how: Combine) -> str:

@@ -19,13 +19,19 @@ HELD = "held"
 HISTORY = "history"
 AUDIT = "audit"
 LAST_GOOD = "last_good"
+LOSSES = "losses"
+"""Of a question: the sets that its last accepted answers no longer had, as long as they count."""
+OBSERVED = "observed_time"
+"""How long hubs have run on this store."""
 META = "meta"
 """Of the store itself: that it is initialised, under the key ``STORE``."""
 STORE = "store"
+KEYS = "keys"
+"""Keys that operators have taught, under ``route/NAME`` or ``backend/NAME``."""
 SEEN = "seen"
 """Of a backend: it has connected to this hub, or an operator has forgotten it."""
 
-OF_QUESTIONS = (BASELINES, BASELINE_CHANGES, HISTORY, LAST_GOOD)
+OF_QUESTIONS = (BASELINES, BASELINE_CHANGES, HISTORY, LAST_GOOD, LOSSES)
 """What is kept of a question under its key, and dropped together: a part of it would be mistaken for the whole."""
 
 _KEY_BYTES = 16
@@ -51,10 +57,15 @@ def read(decode: Decode[T], kind: str, key: str, value: bytes) -> T:
     try:
         return decode(value)
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise StoreDamaged(
-            f'the record "{kind}" of "{key}" in the hub\'s store is damaged; Applications are left unchanged. Restore '
-            "the store from a backup; to list what is damaged, run: appset-hub store check"
-        ) from error
+        raise damaged(kind, key) from error
+
+
+def damaged(kind: str, key: str) -> StoreDamaged:
+    """The error for a record that is not what it should be."""
+    return StoreDamaged(
+        f'the record "{kind}" of "{key}" in the hub\'s store is damaged; Applications are left unchanged. Restore '
+        "the store from a backup; to list what is damaged, run: appset-hub store check"
+    )
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -13,20 +13,31 @@ import msgspec
 if TYPE_CHECKING:
     from hub.core.answer import CheckedAnswer
     from hub.core.combine import Answer
+    from hub.core.keys import Identification
     from hub.core.question import Question
     from hub.core.routes import Route
+    from hub.service.losses import Row
 
 
 class Remembered(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The last accepted answer to a question: each member's, by name, and what the route combined them to.
 
-    Until ``fresh_until_s``, on the loop's clock, it may be given again without asking.
+    It was taken by the rules of ``route``, and its sets were told apart by ``identification``.
+
+    Until ``fresh_until_s``, on the loop's clock, it may be given again without asking. ``row`` is where the guard wants
+    to see that the question is still asked, unless it is off.
     """
 
     route: Route
+    identification: Identification | None = None
     members: dict[str, CheckedAnswer]
     combined: Answer
     fresh_until_s: float = 0.0
+    row: Row | None = None
+
+    def fits(self, route: Route, identification: Identification) -> bool:
+        """Whether the same rules apply now."""
+        return self.route is route and self.identification is identification
 
     @property
     def size_bytes(self) -> int:

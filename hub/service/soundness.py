@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hub.core import guard as core
+from hub.core.keys import Keys
+from hub.core.losses import QuestionLosses
 from hub.service import records
+from hub.service.elapsed import Observed
 from hub.service.keeping import StoreRecord
 from hub.service.lastgood import LastGood
 from hub.service.membership import CLAIMS
@@ -22,6 +25,9 @@ _JSON: dict[str, Any] = {
     records.HELD: core.HeldAnswer,
     records.HISTORY: core.History,
     records.AUDIT: core.AuditEntry,
+    records.LOSSES: QuestionLosses,
+    records.OBSERVED: Observed,
+    records.KEYS: Keys,
     CLAIMS: tuple[str, ...],
 }
 _DECODERS: dict[str, Any] = {

@@ -59,6 +59,8 @@ class Telemetry:
             ev.DropObserved: self._drop_observed,
             ev.AnswerReleased: self._answer_released,
             ev.HeldDecided: self._held_decided,
+            ev.KeysTaught: self._keys_taught,
+            ev.KeysForgotten: self._keys_forgotten,
             ev.BackendFailure: self._backend_failure,
             ev.InstanceJoined: self._instance_joined,
             ev.InstanceLeft: self._instance_left,
@@ -176,11 +178,19 @@ class Telemetry:
 
     def _answer_held_back(self, event: ev.AnswerHeldBack) -> None:
         self._metrics.guard.labels(event.route, "held").inc()
-        self._log.warning("answer_held", route=event.route, held_id=event.held_id, missing=event.went, of=event.before)
+        self._log.warning(
+            "answer_held",
+            route=event.route,
+            held_id=event.held_id,
+            missing=event.went,
+            changed=event.changed,
+            of=event.before,
+            limit=event.limit,
+        )
 
     def _drop_observed(self, event: ev.DropObserved) -> None:
         self._metrics.guard.labels(event.route, "observed").inc()
-        self._log.warning("drop_observed", route=event.route, missing=event.went, of=event.before)
+        self._log.warning("drop_observed", route=event.route, missing=event.went, of=event.before, limit=event.limit)
 
     def _answer_released(self, event: ev.AnswerReleased) -> None:
         self._metrics.guard.labels(event.route, event.how).inc()
@@ -188,6 +198,12 @@ class Telemetry:
 
     def _held_decided(self, event: ev.HeldDecided) -> None:
         self._log.warning("held_decided", held_id=event.held_id, decision=event.decision, who=event.who)
+
+    def _keys_taught(self, event: ev.KeysTaught) -> None:
+        self._log.warning("keys_taught", keys=event.keys, who=event.who, **{event.kind: event.name})
+
+    def _keys_forgotten(self, event: ev.KeysForgotten) -> None:
+        self._log.warning("keys_forgotten", keys=event.keys, who=event.who, **{event.kind: event.name})
 
     def _backend_failure(self, event: ev.BackendFailure) -> None:
         self._log.warning(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,7 +15,8 @@ from hub.config.load import Source, load, seconds
 from hub.config.mistakes import ConfigurationError
 from hub.config.read import Scalar, read, scalars
 from hub.core.combine import Concat, First, Merge
-from hub.core.guard import GuardPolicy
+from hub.core.elements import list_path
+from hub.core.guard import GuardPolicy, TotalPolicy
 from hub.core.settings import Address, Settings, StoreSettings
 from tests.support.certificates import Authority
 
@@ -148,6 +150,50 @@ def test_a_route_may_have_half_of_what_a_client_may_have(folder: Path, clients: 
     text = f"clients: [{{name: argocd, tokens: [{{file: token}}]{clients}}}]\n" + BACKEND
     settings = loaded(folder, text + "routes: [{name: a, backends: [images]}]\n")
     assert (settings.routes[0].max_in_flight, settings.claimed.max_in_flight) == (limit, limit)
+
+
+def test_the_guard_has_limits_that_fit_the_size_and_one_for_all(folder: Path) -> None:
+    text = (
+        CLIENT
+        + BACKEND
+        + """
+guard: {window: 2h, total: {max_drop: 5%, min_sets: 7}}
+routes:
+  - {name: a, backends: [images]}
+  - {name: b, backends: [images], guard: {max_drop: 40%, window: 0s, max_change: 12.5%, count: "spec.list[].name"}}
+"""
+    )
+    settings = loaded(folder, text)
+    a, b = (route.trust.guard for route in settings.routes)
+    total = TotalPolicy(max_drop=0.05, min_sets=7, window_s=7200.0)
+    assert a == settings.claimed.trust.guard == GuardPolicy(window_s=7200.0, total=total)
+    assert b == GuardPolicy(
+        max_drop=0.4, window_s=0.0, max_change=0.125, total=total, count=list_path("spec.list[].name")
+    )
+
+
+@pytest.mark.parametrize(
+    ("guard", "mistake"),
+    [
+        ("{total: 20%}", "guard.total: expected"),
+        ("{total: {max_drop: 0.2}}", 'guard.total.max_drop: expected a percentage from "0%" to "100%"'),
+        ("{window: 1}", 'guard.window: expected a duration such as "25s"'),
+        ("{max_change: 101%}", 'guard.max_change: expected a percentage from "0%" to "100%"'),
+        ('{count: "a..b"}', 'guard.count: expected the path of a list, such as "branches" or "spec.branches[].name"'),
+        ('{count: "a[0]"}', "guard.count: expected the path of a list"),
+        ('{count: ""}', "guard.count: expected the path of a list"),
+    ],
+    ids=["no mapping", "a number", "no unit", "more than all", "an empty key", "an index", "nothing"],
+)
+def test_a_mistake_in_the_guard_names_what_is_allowed(folder: Path, guard: str, mistake: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(mistake)):
+        loaded(folder, CLIENT + f"guard: {guard}\n")
+
+
+def test_total_is_for_the_whole_hub(folder: Path) -> None:
+    text = CLIENT + BACKEND + "routes: [{name: a, backends: [images], guard: {total: {min_sets: 5}}}]\n"
+    with pytest.raises(ConfigurationError, match=r"routes\[0\]\.guard\.total: unknown key"):
+        loaded(folder, text)
 
 
 def test_flags_are_over_the_environment_over_the_file_over_the_default(folder: Path) -> None:

@@ -23,8 +23,9 @@ from hub.core.events import AnswerCached, AnswerHeldBack, AnswerReleased, Answer
 from hub.core.guard import GuardPolicy
 from hub.core.routes import Freshness, Route, Trust
 from hub.core.values import ValueRules
+from hub.service.baselines import MAX_CHANGES
 from hub.service.flights import Flights
-from hub.service.guard import MAX_CHANGES, NoSuchHeldAnswer
+from hub.service.held import NoSuchHeldAnswer
 from hub.service.overview import combine_text
 from hub.service.ports import Broken, InvalidInput, RawAnswer
 from hub.service.retention import keep_bounded
@@ -59,7 +60,8 @@ async def test_an_answer_that_loses_too_much_is_held() -> None:
     (held,) = hub.guard.held()
     assert isinstance(error, AnswerHeld)
     assert str(error) == (
-        'route "previews": 7 of 10 parameter sets are missing from the answer; nothing was changed. '
+        'route "previews": 7 of 10 parameter sets are missing from the answer, more than guard.max_drop (50%); '
+        "nothing was changed. "
         f"If this is intended, run: appset-hub accept {held.id}"
     )
     assert (held.went, held.before, held.sets, len(held.missing)) == (7, 10, 3, 7)
@@ -78,8 +80,8 @@ async def test_a_held_answer_moves_no_baseline_and_has_the_same_text_each_time()
 
 
 @on_virtual_time
-async def test_each_small_step_is_accepted() -> None:
-    hub = await hub_that_hears(TEN, numbered(*range(6)), numbered(*range(4)), of=guarded())
+async def test_each_small_step_is_accepted_where_each_answer_is_judged_alone() -> None:
+    hub = await hub_that_hears(TEN, numbered(*range(6)), numbered(*range(4)), of=guarded(window_s=0.0))
     assert [len(await hub.ask()) for _ in range(3)] == [10, 6, 4]
 
 
@@ -95,16 +97,26 @@ async def test_when_the_sets_are_back_nothing_is_held_any_more() -> None:
 
 
 @on_virtual_time
-async def test_an_operator_lets_exactly_the_held_answer_through() -> None:
-    hub = await hub_that_hears(TEN, THREE, FOUR, THREE, numbered(*range(20)), numbered(1), of=guarded())
+async def test_an_acceptance_covers_no_answer_that_loses_another_set() -> None:
+    hub = await hub_that_hears(TEN, THREE, numbered(0, 1, 9), of=guarded())
     await hub.ask()
     await hub.refusal()
     (held,) = hub.guard.held()
     await hub.guard.decide(held.id, "accepted", "ada")
-    assert isinstance(await hub.refusal(), AnswerHeld), "another answer than the one that was accepted"
+    assert isinstance(await hub.refusal(), AnswerHeld), "set 2 is missing, which was there when it was accepted"
     (other,) = hub.guard.held()
     assert other.id != held.id
     assert other.decision == ""
+
+
+@on_virtual_time
+async def test_an_acceptance_covers_an_answer_that_loses_less() -> None:
+    hub = await hub_that_hears(TEN, THREE, FOUR, of=guarded())
+    await hub.ask()
+    await hub.refusal()
+    await hub.guard.decide(hub.guard.held()[0].id, "accepted", "ada")
+    assert len(await hub.ask()) == 4
+    assert hub.guard.held() == []
 
 
 @on_virtual_time

@@ -17,20 +17,27 @@ from hub.core.question import parse_call
 from hub.core.routes import CLAIMED, Route, Trust
 from hub.service.ask import Asker
 from hub.service.audit import AuditLog
+from hub.service.baselines import Baselines
 from hub.service.bulkhead import Bulkhead
 from hub.service.completeness import Completeness
+from hub.service.elapsed import ObservedTime
 from hub.service.execute import Execute, Request
 from hub.service.flights import Caller
 from hub.service.freshness import FreshnessLimits
 from hub.service.guard import Guard
+from hub.service.held import HeldAnswers
 from hub.service.inputs import Inputs
 from hub.service.keeping import StoreKeeper, StoreRecord
 from hub.service.lastgood import LastGoodAnswers
+from hub.service.lessons import Lessons
+from hub.service.losses import Losses
 from hub.service.membership import Membership, MembershipLimits
 from hub.service.overview import Overview
 from hub.service.pool import Pool
+from hub.service.remarks import Remarks
 from hub.service.remembered import RememberedAnswers
 from hub.service.routing import Routing
+from hub.service.taught import TaughtKeys
 from hub.service.timekeeper import Timekeeper
 from tests.support.fakes import FakeDialler, FakeEvents, FakeLink, FakeSchemas, FakeStore, NoNames
 
@@ -98,7 +105,23 @@ class Service:
         answer_limits = answer_limits or Limits()
         schemas = FakeSchemas()
         audit = AuditLog(self.store, self.now)
-        self.guard = Guard(self.store, self.events, self.now, audit)
+        observed = ObservedTime(self.store, self.events, self.now)
+        self.taught = TaughtKeys(
+            store=self.store, events=self.events, clock=self.now, audit=audit, routing=self.routing
+        )
+        held = HeldAnswers(self.store, self.events, self.now, audit, observed)
+        self.guard = Guard(
+            store=self.store,
+            events=self.events,
+            clock=self.now,
+            audit=audit,
+            baselines=Baselines(self.store),
+            held=held,
+            lessons=Lessons(held, self.taught),
+            remarks=Remarks(self.events),
+            losses=Losses(self.store, self.events, clock=self.now, observed=observed),
+            observed=observed,
+        )
         self.last_good = LastGoodAnswers(self.store, self.events, self.now)
         timekeeper = Timekeeper()
         self.asker = Asker(

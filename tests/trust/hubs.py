@@ -22,13 +22,22 @@ ADMIN_TOKEN = "admin-token"
 
 
 class WallClock:
-    """The time of day; moves only when told."""
+    """The time of day, and the clock that only grows; both move only when told."""
 
     def __init__(self, now_s: float = 1_800_000_000.0) -> None:
         self.now_s = now_s
+        self.steady_s = 0.0
 
     def time(self) -> float:
         return self.now_s
+
+    def monotonic(self) -> float:
+        return self.steady_s
+
+    def pass_(self, seconds: float) -> None:
+        """Let time pass: on both clocks."""
+        self.now_s += seconds
+        self.steady_s += seconds
 
     @staticmethod
     def perf_counter() -> float:
@@ -104,9 +113,10 @@ class Site:
             reply = await caller.send(caller.request(method, path, b"" if body is None else json.dumps(body).encode()))
         return reply.status, json.loads(reply.body)
 
-    async def decide(self, action: str, held_id: str, *, by: str = "ann") -> int:
+    async def decide(self, action: str, held_id: str, *, by: str = "ann", unique_by: tuple[str, ...] = ()) -> int:
         """An operator's decision; the status."""
-        status, _ = await self.admin("POST", f"/api/held/{held_id}/{action}", {"by": by})
+        body = {"by": by, **({"unique_by": unique_by} if unique_by else {})}
+        status, _ = await self.admin("POST", f"/api/held/{held_id}/{action}", body)
         return status
 
 

@@ -130,7 +130,7 @@ class Mass:
     def tick(self) -> None:
         """A request was made: time passes."""
         self.seen["requests"] += 1
-        self.clock.now_s += 1 / REQUESTS_A_SECOND
+        self.clock.pass_(1 / REQUESTS_A_SECOND)
 
     def calm(self) -> dict[str, int]:
         """How often each was disturbed so far; ``-1`` for a backend that is not whole right now."""

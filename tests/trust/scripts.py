@@ -302,6 +302,8 @@ def configured(rules: Rules) -> dict[str, Any]:
             "mode": rules.mode,
             "max_drop": f"{rules.max_drop:.0%}",
             "min_sets": rules.min_sets,
+            # The model judges each answer alone; what adds up has proofs of its own (test_losses.py).
+            "window": "0s",
             "release": "manual" if rules.release_after_s is None else {"after": f"{rules.release_after_s}s"},
         },
     }
@@ -319,5 +321,6 @@ def settings() -> dict[str, Any]:
         "backends": backends,
         "routes": [configured(rules) for rules in ROUTES if not rules.claimed],
         "cache": {"max": "0.03s"},
+        "guard": {"max_drop": "50%", "window": "0s"},
         "limits": {"max_answer_bytes": MAX_ANSWER_BYTES, "max_sets": MAX_SETS, "max_depth": MAX_DEPTH},
     }

@@ -51,6 +51,7 @@ def backend_info(backend: Backend, instance: str) -> registry_pb2.BackendInfo:
         application_sets=backend.application_sets,
         input_schema_json=backend.input_schema_json(),
         max_in_flight=backend.max_in_flight,
+        unique_by=backend.unique_by,
     )
 
 
@@ -106,7 +107,7 @@ def heartbeat(silent_s: float) -> registry_pb2.AttachRequest:
     message = registry_pb2.AttachRequest(heartbeat=registry_pb2.Heartbeat())
     if silent_s:
         message.heartbeat.silent_for.FromNanoseconds(int(silent_s * 1e9))
-    return message, size
+    return message
 
 
 def take_answers(outbox: deque[tuple[int, Outcome]]) -> tuple[registry_pb2.AttachRequest, int]:
@@ -133,7 +134,7 @@ def take_answers(outbox: deque[tuple[int, Outcome]]) -> tuple[registry_pb2.Attac
             after_s = retry_after_s(outcome)
             if after_s is not None:
                 answer.failure.retry_after.FromNanoseconds(int(after_s * 1e9))
-    return message
+    return message, size
 
 
 def retry_after_s(failed: QuestionFailed) -> float | None:
