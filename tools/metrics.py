@@ -37,6 +37,9 @@ class _Empty:
     def held_answers(self) -> int:
         return 0
 
+    def frozen(self) -> list[str]:
+        return []
+
     def store(self) -> tuple[float, bool]:
         return 0.0, False
 

@@ -10,6 +10,7 @@ import msgspec
 from click.core import ParameterSource
 
 from hub.cli.discovery import operator_options
+from hub.cli.freezing import still, warn_of_freezes
 from hub.cli.login import by_option
 from hub.cli.options import failed, parameters_option, parse_parameters
 from hub.cli.printing import print_json, print_table, say
@@ -29,7 +30,7 @@ def routes(hub: Operator, *, as_json: bool) -> None:
         print_json(found)
         return
     print_table(
-        ("ROUTE", "APPLICATION SETS", "BACKENDS", "COMBINE", "DEADLINE"),
+        ("ROUTE", "APPLICATION SETS", "BACKENDS", "COMBINE", "DEADLINE", "FROZEN"),
         [
             (
                 one.name,
@@ -37,11 +38,13 @@ def routes(hub: Operator, *, as_json: bool) -> None:
                 ", ".join(one.backends),
                 one.combine,
                 f"{one.deadline_s:g} s",
+                "yes" if one.frozen is not None else "-",
             )
             for one in found
         ],
         empty="no routes are configured; names go to the backends that claim them",
     )
+    warn_of_freezes(hub)
 
 
 @click.command()
@@ -64,6 +67,8 @@ def explain(name: str, *, pairs: tuple[str, ...], route: str, hub: Operator, as_
         say(f"route {found.route}: {found.combine} of {', '.join(found.backends)}")
         if found.absent:
             say(f"not connected now: {', '.join(found.absent)}")
+        if found.frozen is not None:
+            say(still(found.frozen), err=True)
 
 
 @click.group(invoke_without_command=True)

@@ -12,7 +12,7 @@ import msgspec
 
 from hub.core.answer import CheckedAnswer, Limits, check_sets, place, shown
 from hub.core.errors import AnswerRefused
-from hub.core.guard import identities
+from hub.core.guard import content, identities
 from hub.core.values import ValueRules, rewrite
 
 if TYPE_CHECKING:
@@ -54,14 +54,16 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A whole answer, ready to leave.
 
     ``body`` is the complete document that Argo CD reads, ``identities`` what makes each of its sets the one that it
-    is, ``members`` how many sets came from whom. ``stale_s`` is its age in seconds if it is an old answer that stands
-    in for an error.
+    is, ``members`` how many sets came from whom. ``content`` is a fingerprint of all values, in whatever order the
+    sets come; empty where the identities say as much. ``stale_s`` is its age in seconds if it is an old answer that
+    stands in for an error.
     """
 
     body: bytes
     count: int
     identities: tuple[str, ...] = ()
     members: dict[str, int] = {}
+    content: str = ""
     stale_s: float | None = None
 
 
@@ -101,6 +103,7 @@ def combine(
         count=count,
         identities=_identities(members, sets, recipe) if recipe.identify else (),
         members=_origins(members, recipe.combine),
+        content=content(sets) if sets is not None and recipe.identify and recipe.rules.unique_by else "",
     )
 
 

@@ -26,6 +26,7 @@
     │   ├── BackendNeverSeen
     │   ├── BackendBusy
     │   ├── BackendNotReady
+    │   ├── Frozen
     │   ├── StoreNeeded
     │   ├── StoreFailed
     │   ├── StoreUninitialised
@@ -201,6 +202,12 @@ class BackendNotReady(Unavailable):
     """A backend says that it cannot answer yet."""
 
     reason = "backend_not_ready"
+
+
+class Frozen(Unavailable):
+    """An operator froze the route, and the answer is not known to equal the last accepted one."""
+
+    reason = "frozen"
 
 
 class StoreNeeded(Unavailable):

@@ -115,6 +115,21 @@ class HeldDecided(Event, frozen=True, kw_only=True):
     who: str
 
 
+class RouteFrozen(Event, frozen=True, kw_only=True):
+    """An operator froze a route; an empty ``route`` is all of them."""
+
+    route: str
+    reason: str
+    who: str
+
+
+class FreezeLifted(Event, frozen=True, kw_only=True):
+    """An operator lifted a freeze; an empty ``route`` is the freeze of all routes."""
+
+    route: str
+    who: str
+
+
 class BackendFailure(Event, frozen=True, kw_only=True):
     """The details of a failure that the caller is not told."""
 

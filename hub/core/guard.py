@@ -23,6 +23,7 @@ MAX_WHO_CHARS = 128  # The name of the person who decides.
 MAX_SHOWN_INPUTS = 20  # Of one question; a shown key or value has at most MAX_IDENTITY_CHARS.
 
 _DIGEST_BYTES = 8
+_CONTENT_BYTES = 16
 
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
@@ -60,6 +61,11 @@ def identities(sets: Iterable[dict[str, Any]], unique_by: Sequence[str]) -> tupl
     if unique_by:
         return tuple(_short(_text([one[key] for key in unique_by])) for one in sets)
     return tuple(_short(_text(one)) for one in sets)
+
+
+def content(sets: Iterable[dict[str, Any]]) -> str:
+    """A fingerprint of all that is in some sets; their order and that of their keys make no difference."""
+    return blake2b(b"\n".join(sorted(map(_encode_sorted, sets))), digest_size=_CONTENT_BYTES).hexdigest()
 
 
 def _text(value: Any) -> str:
@@ -162,22 +168,28 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
-    """The last changes of one question, oldest first."""
+    """The last changes of one question, oldest first.
+
+    ``content`` is the fingerprint of the last accepted answer; empty where its identities say as much, and in records
+    of older hubs.
+    """
 
     subject: Subject
     changes: tuple[Change, ...]
+    content: str = ""
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Who decided what, and when (Unix seconds).
 
     For a held answer, ``held_id``, ``subject``, ``went`` and ``before`` say which one. ``forget`` removed ``patterns``
-    from the claim of ``backend``. ``init`` started with the empty store ``store_id``.
+    from the claim of ``backend``. ``init`` started with the empty store ``store_id``. ``freeze`` and ``unfreeze`` are
+    about ``route`` (empty: all of them), the first with a ``reason``.
     """
 
     at_s: float
     who: str
-    action: Literal["accept", "reject", "release", "passed", "forget", "init"]
+    action: Literal["accept", "reject", "release", "passed", "forget", "init", "freeze", "unfreeze"]
     held_id: str = ""
     subject: Subject | None = None
     went: int = 0
@@ -185,3 +197,5 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     backend: str = ""
     patterns: tuple[str, ...] = ()
     store_id: str = ""
+    route: str = ""
+    reason: str = ""

@@ -44,6 +44,7 @@ from hub.service.audit import AuditLog
 from hub.service.baselines import Baselines
 from hub.service.completeness import Completeness
 from hub.service.execute import Execute
+from hub.service.freezing import Freezes
 from hub.service.guard import Guard
 from hub.service.held import HeldAnswers
 from hub.service.inputs import Inputs
@@ -164,6 +165,8 @@ class Hub:
             held=HeldAnswers(store, self.telemetry, time.time, audit),
         )
         await self._guard.open()
+        self._freezes = Freezes(store=store, events=self.telemetry, clock=time.time, audit=audit, accepted=self._guard)
+        await self._freezes.open()
         completeness = Completeness(store)
         self._execute = Execute(
             keeper=self._keeper,
@@ -173,6 +176,7 @@ class Hub:
             asker=asker,
             remembered=self._remembered,
             guard=self._guard,
+            freezes=self._freezes,
             last_good=LastGoodAnswers(store, self.telemetry, time.time),
             events=self.telemetry,
             clock=clock,
@@ -204,7 +208,7 @@ class Hub:
                 max_instances=limits.max_instances,
             ),
         )
-        self._overview = Overview(directory, self._routing, completeness)
+        self._overview = Overview(directory, self._routing, completeness, self._freezes)
         self.membership.configure(grants)
         self._set_routes(settings)
         self.supervisor.start("lease_expiry", self.membership.expire)
@@ -270,13 +274,23 @@ class Hub:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
         self._registry.register(
-            SnapshotCollector(_Snapshot(self._overview, self._admission, self._remembered, self._guard, self._keeper))
+            SnapshotCollector(
+                _Snapshot(
+                    overview=self._overview,
+                    admission=self._admission,
+                    remembered=self._remembered,
+                    guard=self._guard,
+                    freezes=self._freezes,
+                    keeper=self._keeper,
+                )
+            )
         )
         self.readiness = Readiness(lambda: self.supervisor.failing)
         self._admin = Admin(
             overview=self._overview,
             membership=self.membership,
             guard=self._guard,
+            freezes=self._freezes,
             keeper=self._keeper,
             notices=self.telemetry,
             metrics=self._registry,
@@ -390,14 +404,17 @@ class Replacement:
 class _Snapshot:
     """What the metrics count when somebody scrapes."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it looks at, each of them named at the call
         self,
+        *,
         overview: Overview,
         admission: Admission,
         remembered: RememberedAnswers,
         guard: Guard,
+        freezes: Freezes,
         keeper: StoreKeeper,
     ) -> None:
+        self._freezes = freezes
         self._keeper = keeper
         self._guard = guard
         self._overview = overview
@@ -415,6 +432,9 @@ class _Snapshot:
 
     def held_answers(self) -> int:
         return self._guard.held_count
+
+    def frozen(self) -> Iterable[str]:
+        return [one.route for one in self._freezes.all()]
 
     def store(self) -> tuple[float, bool]:
         view = self._keeper.view()

@@ -31,11 +31,19 @@ _decode_history = msgspec.json.Decoder(core.History).decode
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What the store has of a question: a baseline as it was written, the one of now, and the last changes."""
+    """What the store has of a question: a baseline as it was written, the one of now, and the last changes.
+
+    ``content`` is the fingerprint of the last accepted answer, where the baseline does not say as much.
+    """
 
     written: frozenset[str]
     baseline: frozenset[str]
     changes: tuple[core.Change, ...]
+    content: str = ""
+
+    def equals(self, answer: Answer) -> bool:
+        """Whether the last accepted answer was this one, in whatever order."""
+        return self.content == answer.content and self.baseline == frozenset(answer.identities)
 
 
 class Baselines:
@@ -65,13 +73,15 @@ class Baselines:
             return None
         written = frozenset(records.read(_decode_baseline, records.BASELINES, key, value).identities)
         change = await self._store.get(records.BASELINE_CHANGES, key)
-        history = await self._store.get(records.HISTORY, key)
+        value = await self._store.get(records.HISTORY, key)
+        history = None if value is None else records.read(_decode_history, records.HISTORY, key, value)
         return Known(
             written=written,
             baseline=written
             if change is None
             else _changed(written, records.read(_decode_change, records.BASELINE_CHANGES, key, change)),
-            changes=() if history is None else records.read(_decode_history, records.HISTORY, key, history).changes,
+            changes=() if history is None else history.changes,
+            content="" if history is None else history.content,
         )
 
     def accept(
@@ -80,11 +90,15 @@ class Baselines:
         """What is known once an answer is accepted, and what has to be written for it; ``change`` says what it does."""
         changes = (*(() if known is None else known.changes), change)[-MAX_CHANGES:]
         moved, written = _moved(key, known, subject, change.at_s, answer)
-        history = core.History(subject=subject, changes=changes)
-        return msgspec.structs.replace(moved, changes=changes), [
-            *written,
-            Change(kind=records.HISTORY, key=key, value=_encode(history)),
-        ]
+        moved = msgspec.structs.replace(moved, changes=changes, content=answer.content)
+        return moved, [*written, _history(key, subject, moved)]
+
+    def accept_values(
+        self, key: str, known: Known, subject: core.Subject, answer: Answer
+    ) -> tuple[Known, list[Change]]:
+        """As ``accept``, of an answer that has the same identities and other values."""
+        moved = msgspec.structs.replace(known, content=answer.content)
+        return moved, [_history(key, subject, moved)]
 
     def keep(self, key: str, known: Known) -> None:
         """Take what the store has now."""
@@ -99,6 +113,11 @@ class Baselines:
         """
         found = await self._store.load(records.HISTORY, f"{application_set_name}/")
         return [records.read(_decode_history, records.HISTORY, key, value) for key, value in found.items()]
+
+
+def _history(key: str, subject: core.Subject, known: Known) -> Change:
+    history = core.History(subject=subject, changes=known.changes, content=known.content)
+    return Change(kind=records.HISTORY, key=key, value=_encode(history))
 
 
 def _moved(

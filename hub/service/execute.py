@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hub.core.clients import Client
     from hub.core.routes import Route
     from hub.service.completeness import Completeness
+    from hub.service.freezing import Freezes
     from hub.service.guard import Guard
     from hub.service.inputs import Inputs
     from hub.service.keeping import StoreKeeper
@@ -65,6 +66,7 @@ class Execute:
         asker: Asker,
         remembered: RememberedAnswers,
         guard: Guard,
+        freezes: Freezes,
         last_good: LastGoodAnswers,
         events: Events,
         clock: Clock,
@@ -78,6 +80,7 @@ class Execute:
         self._asker = asker
         self._remembered = remembered
         self._guard = guard
+        self._freezes = freezes
         self._last_good = last_good
         self._events = events
         self._clock = clock
@@ -159,18 +162,24 @@ class Execute:
             answer, is_new = combine(members, route.recipe, parameters, self._limits), True
         needs_review = is_new or self._guard.holds(question)
         if needs_review or route.trust.stale_max_age_s is not None:
-            await self._settle(inquiry, answer, needs_review=needs_review)
+            await self._settle(inquiry, answer, remembered, is_new=is_new, needs_review=needs_review)
         if is_new or fresh_for_s > 0:
             self._remember(inquiry, answered, answer, fresh_for_s)
         return answer
 
-    async def _settle(self, inquiry: Inquiry, answer: Answer, *, needs_review: bool) -> None:
+    async def _settle(
+        self, inquiry: Inquiry, answer: Answer, remembered: Remembered | None, *, is_new: bool, needs_review: bool
+    ) -> None:
         """Let the guard accept an answer, and keep it as the last good one, before it may leave."""
+        question, route = inquiry.question, inquiry.route
         try:
-            with self._timekeeper.until(inquiry.deadline):
+            with self._timekeeper.until(inquiry.deadline), self._freezes.passing():
+                if is_new:
+                    before = None if remembered is None else remembered.combined
+                    await self._freezes.check(question, route, answer, before)
                 if needs_review:
-                    await self._guard.review(inquiry.question, inquiry.route, answer)
-                await self._last_good.keep(inquiry.question, inquiry.route, answer)
+                    await self._guard.review(question, route, answer)
+                await self._last_good.keep(question, route, answer)
         except TimeoutError as error:
             raise StoreFailed("the hub's store did not answer in time") from error
 

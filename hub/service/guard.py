@@ -65,11 +65,25 @@ class Guard:
         key = records.key(question)
         self._held.check(key)
         known = await self._baselines.find(key)
-        if known is not None and known.baseline == frozenset(answer.identities) and key not in self._held:
+        if known is not None and known.equals(answer) and key not in self._held:
             return
         async with self._only_one(key):
             # Read again: while a configuration changes, a question may be under way twice.
             await self._review(key, question, policy, await self._baselines.find(key), answer)
+
+    async def same_as_accepted(self, question: Question, route: Route, answer: Answer) -> bool | None:
+        """Whether an answer equals the last accepted one; ``None``: there is none, or the guard does not keep it.
+
+        Raises:
+            StoreDamaged: it cannot be read.
+            StoreFailed: it cannot be read now.
+        """
+        if route.trust.guard.mode == "off":
+            return None
+        known = await self._baselines.find(records.key(question))
+        if known is None:
+            return None
+        return known.equals(answer)
 
     def _only_one(self, key: str) -> asyncio.Lock:
         """The lock of a question: reviews of it, and decisions about it, follow one another."""
@@ -129,6 +143,8 @@ class Guard:
         if verdict.came or verdict.went or not verdict.before:
             change = _change(self._clock(), answer, verdict, how)
             known, changes = self._baselines.accept(key, known, records.subject(question), answer, change)
+        elif known is not None and not known.equals(answer):
+            known, changes = self._baselines.accept_values(key, known, records.subject(question), answer)
         await self._store.apply([*changes, *self._held.dropped(key, how)])
         held = self._held.drop(key)
         if known is not None:

@@ -8,6 +8,7 @@ import msgspec
 
 from hub.core.combine import Combine, First, Merge
 from hub.core.errors import BackendNeverSeen
+from hub.core.freezes import Freeze  # noqa: TC001 - msgspec resolves the types of fields.
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from hub.core.directory import Directory
     from hub.core.routes import Route
     from hub.service.completeness import Completeness
+    from hub.service.freezing import Freezes
     from hub.service.ports import Link
     from hub.service.routing import Routing
 
@@ -49,7 +51,7 @@ class BackendView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RouteView(msgspec.Struct, frozen=True, kw_only=True):
-    """One configured route."""
+    """One configured route. ``frozen``: changed answers are refused, because an operator froze it, or all routes."""
 
     name: str
     application_sets: tuple[str, ...]
@@ -59,10 +61,14 @@ class RouteView(msgspec.Struct, frozen=True, kw_only=True):
     deadline_s: float
     required_keys: tuple[str, ...]
     unique_by: tuple[str, ...]
+    frozen: Freeze | None = None
 
 
 class ExplainView(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a name goes, why, and whether every member is there. ``route`` is empty when nobody serves it."""
+    """Where a name goes, why, and whether every member is there. ``route`` is empty when nobody serves it.
+
+    ``frozen``: only an unchanged answer leaves.
+    """
 
     application_set_name: str
     steps: tuple[str, ...]
@@ -71,15 +77,19 @@ class ExplainView(msgspec.Struct, frozen=True, kw_only=True):
     combine: str
     absent: tuple[str, ...]
     refusal: str
+    frozen: Freeze | None = None
 
 
 class Overview:
     """Looks at the directory and the routes."""
 
-    def __init__(self, directory: Directory[Link], routing: Routing, completeness: Completeness) -> None:
+    def __init__(
+        self, directory: Directory[Link], routing: Routing, completeness: Completeness, freezes: Freezes
+    ) -> None:
         self._directory = directory
         self._routing = routing
         self._completeness = completeness
+        self._freezes = freezes
 
     def routes(self) -> list[RouteView]:
         """All configured routes, in order."""
@@ -93,6 +103,7 @@ class Overview:
                 deadline_s=route.deadline_s,
                 required_keys=route.rules.required_keys,
                 unique_by=route.rules.unique_by,
+                frozen=self._freezes.of(route.name),
             )
             for route in self._routing.table.routes
         ]
@@ -160,6 +171,7 @@ class Overview:
             combine="" if route is None else combine_text(route.combine),
             absent=tuple(member for member in members if not self._directory.present(member, claimed_name)),
             refusal=refusal,
+            frozen=None if route is None else self._freezes.of(route.name),
         )
 
     async def _refusal(self, route: Route, name: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hub.core import guard as core
+from hub.core.freezes import Freeze
 from hub.service import records
 from hub.service.keeping import StoreRecord
 from hub.service.lastgood import LastGood
@@ -22,6 +23,7 @@ _JSON: dict[str, Any] = {
     records.HELD: core.HeldAnswer,
     records.HISTORY: core.History,
     records.AUDIT: core.AuditEntry,
+    records.FREEZES: Freeze,
     CLAIMS: tuple[str, ...],
 }
 _DECODERS: dict[str, Any] = {

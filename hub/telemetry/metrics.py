@@ -27,6 +27,9 @@ LATENCY_BUCKETS_S = (
 NO_ROUTE = "(none)"
 """The route of a request that was refused before one was found."""
 
+ALL_ROUTES = "(all)"
+"""The route of what concerns all of them."""
+
 UNKNOWN_BACKEND = "(unknown)"
 """The backend of a registration under a name that is not configured."""
 
@@ -48,6 +51,10 @@ class Snapshot(Protocol):
 
     def held_answers(self) -> int:
         """Answers that the guard holds now."""
+        ...
+
+    def frozen(self) -> Iterable[str]:
+        """The routes that are frozen; empty stands for all routes."""
         ...
 
     def store(self) -> tuple[float, bool]:
@@ -204,6 +211,14 @@ class SnapshotCollector:
         yield GaugeMetricFamily(
             "appset_hub_held_answers", "Answers that wait for an operator.", self._snapshot.held_answers()
         )
+        frozen = GaugeMetricFamily(
+            "appset_hub_frozen",
+            '1 for each route that an operator has frozen, "(all)" for all; absent otherwise. Changes get a 503.',
+            labels=("route",),
+        )
+        for route in self._snapshot.frozen():
+            frozen.add_metric((route or ALL_ROUTES,), 1)
+        yield frozen
         since_s, usable = self._snapshot.store()
         yield GaugeMetricFamily(
             "appset_hub_store_initialised_timestamp_seconds",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from hub.core import events as ev
 from hub.core.errors import leaves
-from hub.telemetry.metrics import NO_ROUTE, UNKNOWN_BACKEND, Metrics
+from hub.telemetry.metrics import ALL_ROUTES, NO_ROUTE, UNKNOWN_BACKEND, Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +55,8 @@ class Telemetry:
             ev.DropObserved: self._drop_observed,
             ev.AnswerReleased: self._answer_released,
             ev.HeldDecided: self._held_decided,
+            ev.RouteFrozen: self._route_frozen,
+            ev.FreezeLifted: self._freeze_lifted,
             ev.BackendFailure: self._backend_failure,
             ev.InstanceJoined: self._instance_joined,
             ev.InstanceLeft: self._instance_left,
@@ -177,6 +179,12 @@ class Telemetry:
 
     def _held_decided(self, event: ev.HeldDecided) -> None:
         self._log.warning("held_decided", held_id=event.held_id, decision=event.decision, who=event.who)
+
+    def _route_frozen(self, event: ev.RouteFrozen) -> None:
+        self._log.warning("frozen", route=event.route or ALL_ROUTES, reason=event.reason, who=event.who)
+
+    def _freeze_lifted(self, event: ev.FreezeLifted) -> None:
+        self._log.warning("unfrozen", route=event.route or ALL_ROUTES, who=event.who)
 
     def _backend_failure(self, event: ev.BackendFailure) -> None:
         self._log.warning(

@@ -160,6 +160,9 @@ class Moment:
     def held_answers(self) -> int:
         return 1
 
+    def frozen(self) -> list[str]:
+        return ["", "previews"]
+
     def store(self) -> tuple[float, bool]:
         return 1_800_000_000.0, True
 

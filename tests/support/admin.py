@@ -70,6 +70,7 @@ async def admin_port(service: Service, tokens: TokenRing[str] = NO_TOKENS) -> As
         overview=service.overview,
         membership=service.membership,
         guard=service.guard,
+        freezes=service.freezes,
         keeper=service.keeper,
         notices=Kept(),
         metrics=registry,

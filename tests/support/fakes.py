@@ -138,6 +138,7 @@ class FakeStore:
         self.lost = False
         self.gate: asyncio.Event | None = None
         self.applied = 0
+        self.waiting = asyncio.Event()
         self.read = 0
         self.pruned = 0
 
@@ -167,6 +168,7 @@ class FakeStore:
 
     async def apply(self, changes: Sequence[Change]) -> None:
         if self.gate is not None:
+            self.waiting.set()
             await self.gate.wait()
         if self.failing:
             raise StoreFailed("the hub's store cannot be read or written; its log says why")

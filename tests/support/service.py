@@ -21,6 +21,7 @@ from hub.service.baselines import Baselines
 from hub.service.completeness import Completeness
 from hub.service.execute import Execute, Request
 from hub.service.flights import Caller
+from hub.service.freezing import Freezes
 from hub.service.guard import Guard
 from hub.service.held import HeldAnswers
 from hub.service.inputs import Inputs
@@ -104,6 +105,7 @@ class Service:
             baselines=Baselines(self.store),
             held=HeldAnswers(self.store, self.events, self.now, audit),
         )
+        self.freezes = Freezes(store=self.store, events=self.events, clock=self.now, audit=audit, accepted=self.guard)
         self.last_good = LastGoodAnswers(self.store, self.events, self.now)
         timekeeper = Timekeeper()
         self.asker = Asker(
@@ -128,6 +130,7 @@ class Service:
             asker=self.asker,
             remembered=self.remembered,
             guard=self.guard,
+            freezes=self.freezes,
             last_good=self.last_good,
             events=self.events,
             clock=self.now,
@@ -146,7 +149,7 @@ class Service:
             audit=audit,
             limits=MembershipLimits(**limits),
         )
-        self.overview = Overview(self.directory, self.routing, completeness)
+        self.overview = Overview(self.directory, self.routing, completeness, self.freezes)
         self.set_routes(*routes)
 
     def set_routes(self, *routes: Route) -> None:
