@@ -67,8 +67,18 @@ def explain(name: str, *, pairs: tuple[str, ...], route: str, hub: Operator, as_
         say(f"route {found.route}: {found.combine} of {', '.join(found.backends)}")
         if found.absent:
             say(f"not connected now: {', '.join(found.absent)}")
+        for key in found.varying_inputs:
+            say(_varying_text(key), err=True)
         if found.frozen is not None:
             say(still(found.frozen), err=True)
+
+
+def _varying_text(key: str) -> str:
+    return (
+        f'warning: the input "{key}" differs in every question about this name, so the guard has nothing to compare an '
+        "answer with, and any loss passes. If it does not decide which Applications there are, set "
+        f"guard.ignore_inputs: [{key}] in hub.yaml"
+    )
 
 
 @click.group(invoke_without_command=True)

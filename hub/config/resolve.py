@@ -236,11 +236,14 @@ class Resolver:
         if isinstance(entry.combine, shape.Merge):
             lists["combine", "merge", "on"] = entry.combine.merge.on
         for inner, keys in lists.items():
-            seen: set[str] = set()
-            for index, key in enumerate(keys):
-                if key in seen:
-                    self._wrong((*at, *inner, index), f'duplicate key "{key}"')
-                seen.add(key)
+            self._check_duplicates((*at, *inner), keys)
+
+    def _check_duplicates(self, at: At, keys: list[str]) -> None:
+        seen: set[str] = set()
+        for index, key in enumerate(keys):
+            if key in seen:
+                self._wrong((*at, index), f'duplicate key "{key}"')
+            seen.add(key)
 
     def _meant(self, name: str, known: Iterable[str]) -> str:
         self._suggestions_left -= 1
@@ -277,6 +280,8 @@ class Resolver:
     def _guard(self, at: At, guard: shape.Guard) -> GuardPolicy:
         if guard.release != "manual":
             self._positive((*at, "release", "after"), guard.release.after)
+        self._positive((*at, "keep"), guard.keep)
+        self._check_duplicates((*at, "ignore_inputs"), guard.ignore_inputs)
         return _guard(guard)
 
     def _limits(self) -> core.HubLimits:
@@ -304,6 +309,8 @@ def _guard(guard: shape.Guard) -> GuardPolicy:
         max_drop=float(guard.max_drop.removesuffix("%") or 0) / 100,
         min_sets=guard.min_sets,
         release_after_s=None if guard.release == "manual" else seconds(guard.release.after),
+        ignore_inputs=tuple(guard.ignore_inputs),
+        keep_s=seconds(guard.keep),
     )
 
 

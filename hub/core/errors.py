@@ -27,6 +27,7 @@
     │   ├── BackendBusy
     │   ├── BackendNotReady
     │   ├── Frozen
+    │   ├── BaselinesFull
     │   ├── StoreNeeded
     │   ├── StoreFailed
     │   ├── StoreUninitialised
@@ -208,6 +209,12 @@ class Frozen(Unavailable):
     """An operator froze the route, and the answer is not known to equal the last accepted one."""
 
     reason = "frozen"
+
+
+class BaselinesFull(Unavailable):
+    """A new question, and there is no room for one more baseline."""
+
+    reason = "baselines_full"
 
 
 class StoreNeeded(Unavailable):

@@ -33,12 +33,15 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     Held is what loses more than ``max_drop`` (a fraction) and at least ``min_sets`` of the sets of the last accepted
     answer. ``release_after_s``: equal answers for so many seconds are accepted; ``None``: only an operator accepts.
+    ``ignore_inputs`` do not make a question another one, and a baseline is kept for ``keep_s`` after its last use.
     """
 
     mode: Mode = "enforce"
     max_drop: float = 0.5
     min_sets: int = 5
     release_after_s: float | None = None
+    ignore_inputs: tuple[str, ...] = ()
+    keep_s: float = 30 * 86400.0
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

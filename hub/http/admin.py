@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from hub.core.guard import AuditEntry, HeldAnswer, History
     from hub.core.tokens import TokenRing
     from hub.http.getparams import RequestIds
+    from hub.service.eviction import KeptView
     from hub.service.freezing import FreezeView
     from hub.service.keeping import Initialised, StoreView
     from hub.service.membership import Forgotten
@@ -133,6 +134,14 @@ class Freezing(Protocol):
         ...
 
 
+class Retaining(Protocol):
+    """Knows how many questions have a baseline."""
+
+    def view(self) -> KeptView:
+        """How many there are, and how many may be."""
+        ...
+
+
 class Remembering(Protocol):
     """Knows what happened to answers."""
 
@@ -202,6 +211,7 @@ class Admin:
         membership: Forgetting,
         guard: DecidingAndRemembering,
         freezes: Freezing,
+        retention: Retaining,
         keeper: Initialising,
         notices: Notices,
         metrics: CollectorRegistry,
@@ -214,6 +224,7 @@ class Admin:
         self._membership = membership
         self._guarded = guard
         self._freezes = freezes
+        self._retention = retention
         self._keeper = keeper
         self._notices = notices
         self._metrics = metrics
@@ -313,6 +324,7 @@ class Admin:
             "needs_restart": self._readiness.needs_restart,
             "failing_tasks": self._readiness.failing(),
             "frozen": self._freezes.all(),
+            "kept_questions": self._retention.view(),
             "store": self._keeper.view(),
         }
         return _shown(body, status=503 if missing else 200)

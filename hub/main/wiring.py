@@ -9,7 +9,7 @@ import asyncio
 import secrets
 import time
 import traceback
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from hub import __version__
 from hub.core.clients import Client
 from hub.core.directory import Directory, Grant
+from hub.core.errors import StoreFailed, StoreLost
 from hub.core.events import CertificateInForce, ConfigurationDoubtful, HubStarted, InternalFault
 from hub.core.routes import RouteTable
 from hub.core.tokens import TokenRing
@@ -32,6 +33,7 @@ from hub.http.getparams import GetParams, RequestIds
 from hub.http.server import HttpServer
 from hub.main.certificates import Certificates, check_new, server_context
 from hub.main.fixed import needs_restart
+from hub.main.guarding import Guarding, guarding
 from hub.main.storing import ID_BYTES
 from hub.main.supervisor import Supervisor
 from hub.rpc.credentials import BackendAccess, Credentials
@@ -41,12 +43,9 @@ from hub.rpc.server import CannotListen, RpcServer, ServerTls
 from hub.schema import JsonSchemas
 from hub.service.ask import Asker
 from hub.service.audit import AuditLog
-from hub.service.baselines import Baselines
 from hub.service.completeness import Completeness
 from hub.service.execute import Execute
 from hub.service.freezing import Freezes
-from hub.service.guard import Guard
-from hub.service.held import HeldAnswers
 from hub.service.inputs import Inputs
 from hub.service.keeping import StoreKeeper
 from hub.service.lastgood import LastGoodAnswers
@@ -156,15 +155,18 @@ class Hub:
         timekeeper = Timekeeper()
         asker = Asker(pool=self._pool, events=self.telemetry, clock=clock, timekeeper=timekeeper, limits=limits.answer)
         schemas = JsonSchemas()
-        self._guard = Guard(
+        self._guarding = guarding(
             store=store,
             events=self.telemetry,
             clock=time.time,
+            monotonic=clock,
             audit=audit,
-            baselines=Baselines(store),
-            held=HeldAnswers(store, self.telemetry, time.time, audit),
+            routing=self._routing,
+            kept_questions=limits.kept_questions,
         )
-        await self._guard.open()
+        self._guard = self._guarding.guard
+        await self._guarding.open()
+        stack.push_async_callback(self._write_uses)
         self._freezes = Freezes(store=store, events=self.telemetry, clock=time.time, audit=audit, accepted=self._guard)
         await self._freezes.open()
         completeness = Completeness(store)
@@ -177,6 +179,7 @@ class Hub:
             remembered=self._remembered,
             guard=self._guard,
             freezes=self._freezes,
+            uses=self._guarding.uses,
             last_good=LastGoodAnswers(store, self.telemetry, time.time),
             events=self.telemetry,
             clock=clock,
@@ -208,17 +211,23 @@ class Hub:
                 max_instances=limits.max_instances,
             ),
         )
-        self._overview = Overview(directory, self._routing, completeness, self._freezes)
+        self._overview = Overview(directory, self._routing, completeness, self._freezes, self._guarding.variety)
         self.membership.configure(grants)
         self._set_routes(settings)
         self.supervisor.start("lease_expiry", self.membership.expire)
-        self.supervisor.start("retention", lambda: keep_bounded(store, limits.kept_questions))
+        self.supervisor.start("retention", lambda: keep_bounded(store, self._guarding, limits.kept_questions))
         if isinstance(store, SqliteStore):
             self.supervisor.start("store", store.watch)
         self.supervisor.start("store_watch", self._keeper.watch)
 
+    async def _write_uses(self) -> None:
+        # The store has said why it failed, and the hub stops.
+        with suppress(StoreFailed, StoreLost):
+            await self._guarding.uses.write()
+
     def _set_routes(self, settings: Settings) -> None:
         self._routing.set_routes(settings.routes, claimed=settings.claimed)
+        self._guarding.askers.take(_client_names(settings))
 
     async def _open_rpc(self, stack: AsyncExitStack) -> None:
         settings = self._settings
@@ -279,7 +288,7 @@ class Hub:
                     overview=self._overview,
                     admission=self._admission,
                     remembered=self._remembered,
-                    guard=self._guard,
+                    guarding=self._guarding,
                     freezes=self._freezes,
                     keeper=self._keeper,
                 )
@@ -291,6 +300,7 @@ class Hub:
             membership=self.membership,
             guard=self._guard,
             freezes=self._freezes,
+            retention=self._guarding.eviction,
             keeper=self._keeper,
             notices=self.telemetry,
             metrics=self._registry,
@@ -350,6 +360,7 @@ class Hub:
         self.membership.configure(new.grants)
         self.membership.redial(redial)
         self._routing.take(new.routes)
+        self._guarding.askers.take(_client_names(settings))
         if settings.grpc_tls is not None:
             self._grpc_certificates.files = settings.grpc_tls
         self._registered.recheck()
@@ -410,13 +421,13 @@ class _Snapshot:
         overview: Overview,
         admission: Admission,
         remembered: RememberedAnswers,
-        guard: Guard,
+        guarding: Guarding,
         freezes: Freezes,
         keeper: StoreKeeper,
     ) -> None:
         self._freezes = freezes
         self._keeper = keeper
-        self._guard = guard
+        self._guarding = guarding
         self._overview = overview
         self._admission = admission
         self._remembered = remembered
@@ -431,7 +442,11 @@ class _Snapshot:
         return self._admission.in_flight
 
     def held_answers(self) -> int:
-        return self._guard.held_count
+        return self._guarding.guard.held_count
+
+    def kept_questions(self) -> tuple[int, int]:
+        view = self._guarding.eviction.view()
+        return view.kept, view.limit
 
     def frozen(self) -> Iterable[str]:
         return [one.route for one in self._freezes.all()]
@@ -463,6 +478,11 @@ def _client_ring(settings: Settings, key: bytes) -> TokenRing[Client]:
 def _anyone(settings: Settings) -> Client | None:
     """Who callers are without a token: a hub for development that names no client has one for all."""
     return DEV_CLIENT if settings.dev and not settings.clients else None
+
+
+def _client_names(settings: Settings) -> list[str]:
+    anyone = _anyone(settings)
+    return [one.client.name for one in settings.clients] + ([] if anyone is None else [anyone.name])
 
 
 def _admin_ring(settings: Settings, key: bytes) -> TokenRing[str]:

@@ -104,6 +104,10 @@ class Baselines:
         """Take what the store has now."""
         self._questions.put(key, known)
 
+    def forget(self, key: str) -> None:
+        """The store has nothing of a question any more."""
+        self._questions.drop(key)
+
     async def history(self, application_set_name: str) -> list[core.History]:
         """The last changes of all questions of an ApplicationSet.
 
@@ -163,6 +167,11 @@ class _Questions:
         self._known[key] = known
         while self._size > self._max and len(self._known) > 1:
             _, dropped = self._known.popitem(last=False)
+            self._size -= _size(dropped)
+
+    def drop(self, key: str) -> None:
+        dropped = self._known.pop(key, None)
+        if dropped is not None:
             self._size -= _size(dropped)
 
 

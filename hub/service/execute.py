@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hub.service.remembered import RememberedAnswers
     from hub.service.routing import Routing
     from hub.service.timekeeper import Timekeeper
+    from hub.service.uses import Uses
 
 _NOTHING_KNOWN: dict[str, CheckedAnswer] = {}
 _CACHED = AnswerCached()
@@ -67,6 +68,7 @@ class Execute:
         remembered: RememberedAnswers,
         guard: Guard,
         freezes: Freezes,
+        uses: Uses,
         last_good: LastGoodAnswers,
         events: Events,
         clock: Clock,
@@ -81,6 +83,7 @@ class Execute:
         self._remembered = remembered
         self._guard = guard
         self._freezes = freezes
+        self._uses = uses
         self._last_good = last_good
         self._events = events
         self._clock = clock
@@ -136,6 +139,9 @@ class Execute:
             deadline=deadline,
             known=_NOTHING_KNOWN if remembered is None else remembered.members,
         )
+        if route.trust.guard.mode != "off":
+            # Also if no answer comes of it: a baseline is in use as long as it is asked.
+            self._uses.count(question)
         try:
             if isinstance(route.combine, First):
                 answered = await self._asker.ask_first(inquiry)
@@ -160,7 +166,7 @@ class Execute:
         else:
             members = [(one.backend, one.answer) for one in answered]
             answer, is_new = combine(members, route.recipe, parameters, self._limits), True
-        needs_review = is_new or self._guard.holds(question)
+        needs_review = is_new or self._guard.holds(question, route)
         if needs_review or route.trust.stale_max_age_s is not None:
             await self._settle(inquiry, answer, remembered, is_new=is_new, needs_review=needs_review)
         if is_new or fresh_for_s > 0:

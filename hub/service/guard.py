@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 from hub.core import guard as core
 from hub.core.errors import AnswerHeld
 from hub.core.events import AnswerHeldBack, AnswerReleased, DropObserved, HeldDecided
+from hub.core.uses import without
 from hub.service import records
 from hub.service.held import message
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from hub.service.audit import AuditLog
     from hub.service.baselines import Baselines, Known
     from hub.service.held import HeldAnswers
+    from hub.service.newcomers import Newcomers
     from hub.service.ports import Change, Events, Store, WallClock
 
 
@@ -38,6 +40,7 @@ class Guard:
         audit: AuditLog,
         baselines: Baselines,
         held: HeldAnswers,
+        newcomers: Newcomers,
     ) -> None:
         self._store = store
         self._events = events
@@ -45,23 +48,26 @@ class Guard:
         self._audit = audit
         self._baselines = baselines
         self._held = held
+        self._newcomers = newcomers
         self._reviews: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def open(self) -> None:
         """Read what is held from before this process started."""
         await self._held.open()
 
-    async def review(self, question: Question, route: Route, answer: Answer) -> None:
+    async def review(self, asked: Question, route: Route, answer: Answer) -> None:
         """Accept an answer as the truth of now, or hold it.
 
         Raises:
             AnswerHeld: it loses too much.
+            BaselinesFull: the question is new, and there is no room for its baseline.
             StoreDamaged: what it would be compared to cannot be read.
             StoreFailed: what has to last could not be written, so the answer must not leave.
         """
         policy = route.trust.guard
         if policy.mode == "off":
             return
+        question = without(asked, policy.ignore_inputs)
         key = records.key(question)
         self._held.check(key)
         known = await self._baselines.find(key)
@@ -69,9 +75,19 @@ class Guard:
             return
         async with self._only_one(key):
             # Read again: while a configuration changes, a question may be under way twice.
-            await self._review(key, question, policy, await self._baselines.find(key), answer)
+            known = await self._find(key, question, asked)
+            if known is None:
+                self._newcomers.check_room()
+            await self._review(key, question, policy, known, answer)
 
-    async def same_as_accepted(self, question: Question, route: Route, answer: Answer) -> bool | None:
+    async def _find(self, key: str, question: Question, asked: Question) -> Known | None:
+        """What is known of a question, or was known of it under another key."""
+        known = await self._baselines.find(key)
+        if known is None and await self._newcomers.inherit(key, question, asked):
+            known = await self._baselines.find(key)
+        return known
+
+    async def same_as_accepted(self, asked: Question, route: Route, answer: Answer) -> bool | None:
         """Whether an answer equals the last accepted one; ``None``: there is none, or the guard does not keep it.
 
         Raises:
@@ -80,10 +96,11 @@ class Guard:
         """
         if route.trust.guard.mode == "off":
             return None
-        known = await self._baselines.find(records.key(question))
-        if known is None:
-            return None
-        return known.equals(answer)
+        question = without(asked, route.trust.guard.ignore_inputs)
+        key = records.key(question)
+        async with self._only_one(key):
+            known = await self._find(key, question, asked)
+        return None if known is None else known.equals(answer)
 
     def _only_one(self, key: str) -> asyncio.Lock:
         """The lock of a question: reviews of it, and decisions about it, follow one another."""
@@ -140,6 +157,7 @@ class Guard:
         how: str,
     ) -> None:
         changes: list[Change] = []
+        is_first = known is None
         if verdict.came or verdict.went or not verdict.before:
             change = _change(self._clock(), answer, verdict, how)
             known, changes = self._baselines.accept(key, known, records.subject(question), answer, change)
@@ -149,12 +167,14 @@ class Guard:
         held = self._held.drop(key)
         if known is not None:
             self._baselines.keep(key, known)
+        if is_first:
+            self._newcomers.answered(key, question)
         if how in ("accepted", "released") and held is not None:
             self._events.emit(AnswerReleased(route=question.route, held_id=held.id, how=how))
 
-    def holds(self, question: Question) -> bool:
+    def holds(self, asked: Question, route: Route) -> bool:
         """Whether an answer to this question is held, so that any other answer has to be reviewed."""
-        return bool(self._held) and records.key(question) in self._held
+        return bool(self._held) and records.key(without(asked, route.trust.guard.ignore_inputs)) in self._held
 
     @property
     def held_count(self) -> int:

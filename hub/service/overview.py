@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hub.service.freezing import Freezes
     from hub.service.ports import Link
     from hub.service.routing import Routing
+    from hub.service.variety import Variety
 
 
 class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +68,8 @@ class RouteView(msgspec.Struct, frozen=True, kw_only=True):
 class ExplainView(msgspec.Struct, frozen=True, kw_only=True):
     """Where a name goes, why, and whether every member is there. ``route`` is empty when nobody serves it.
 
-    ``frozen``: only an unchanged answer leaves.
+    ``frozen``: only an unchanged answer leaves. ``varying_inputs`` differ in every question, so that there is never a
+    baseline.
     """
 
     application_set_name: str
@@ -78,18 +80,25 @@ class ExplainView(msgspec.Struct, frozen=True, kw_only=True):
     absent: tuple[str, ...]
     refusal: str
     frozen: Freeze | None = None
+    varying_inputs: tuple[str, ...] = ()
 
 
 class Overview:
     """Looks at the directory and the routes."""
 
     def __init__(
-        self, directory: Directory[Link], routing: Routing, completeness: Completeness, freezes: Freezes
+        self,
+        directory: Directory[Link],
+        routing: Routing,
+        completeness: Completeness,
+        freezes: Freezes,
+        variety: Variety,
     ) -> None:
         self._directory = directory
         self._routing = routing
         self._completeness = completeness
         self._freezes = freezes
+        self._variety = variety
 
     def routes(self) -> list[RouteView]:
         """All configured routes, in order."""
@@ -172,7 +181,12 @@ class Overview:
             absent=tuple(member for member in members if not self._directory.present(member, claimed_name)),
             refusal=refusal,
             frozen=None if route is None else self._freezes.of(route.name),
+            varying_inputs=() if route is None else self._varying_inputs(route, name),
         )
+
+    def _varying_inputs(self, route: Route, name: str) -> tuple[str, ...]:
+        ignored = route.trust.guard.ignore_inputs
+        return tuple(key for key in self._variety.of(route.name, name) if key not in ignored)
 
     async def _refusal(self, route: Route, name: str) -> str:
         try:

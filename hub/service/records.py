@@ -27,7 +27,13 @@ STORE = "store"
 SEEN = "seen"
 """Of a backend: it has connected to this hub, or an operator has forgotten it."""
 
-OF_QUESTIONS = (BASELINES, BASELINE_CHANGES, HISTORY, LAST_GOOD)
+USES = "uses"
+"""Of a question that has a baseline: when it was asked last."""
+
+INHERITED = (BASELINES, BASELINE_CHANGES, HISTORY)
+"""What a question takes over from another one."""
+
+OF_QUESTIONS = (*INHERITED, HELD, USES)
 """What is kept of a question under its key, and dropped together: a part of it would be mistaken for the whole."""
 
 _KEY_BYTES = 16
@@ -53,10 +59,15 @@ def read(decode: Decode[T], kind: str, key: str, value: bytes) -> T:
     try:
         return decode(value)
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise StoreDamaged(
-            f'the record "{kind}" of "{key}" in the hub\'s store is damaged; Applications are left unchanged. Restore '
-            "the store from a backup; to list what is damaged, run: appset-hub store check"
-        ) from error
+        raise StoreDamaged(damage(kind, key)) from error
+
+
+def damage(kind: str, key: str) -> str:
+    """What is said of a record that cannot be read."""
+    return (
+        f'the record "{kind}" of "{key}" in the hub\'s store is damaged; Applications are left unchanged. Restore '
+        "the store from a backup; to list what is damaged, run: appset-hub store check"
+    )
 
 
 _encode = msgspec.msgpack.Encoder().encode

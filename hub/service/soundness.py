@@ -8,6 +8,7 @@ import msgspec
 
 from hub.core import guard as core
 from hub.core.freezes import Freeze
+from hub.core.uses import Use
 from hub.service import records
 from hub.service.keeping import StoreRecord
 from hub.service.lastgood import LastGood
@@ -24,6 +25,7 @@ _JSON: dict[str, Any] = {
     records.HISTORY: core.History,
     records.AUDIT: core.AuditEntry,
     records.FREEZES: Freeze,
+    records.USES: Use,
     CLAIMS: tuple[str, ...],
 }
 _DECODERS: dict[str, Any] = {

@@ -53,6 +53,10 @@ class Snapshot(Protocol):
         """Answers that the guard holds now."""
         ...
 
+    def kept_questions(self) -> tuple[int, int]:
+        """Questions that have a baseline, and the limit on them."""
+        ...
+
     def frozen(self) -> Iterable[str]:
         """The routes that are frozen; empty stands for all routes."""
         ...
@@ -140,6 +144,18 @@ class Metrics:
             ("route", "verdict"),
             registry=registry,
         )
+        self.inherited = Counter(
+            "appset_hub_inherited_baselines",
+            "Questions that took over the baseline of the same question under another namespace, client or route.",
+            ("how",),
+            registry=registry,
+        )
+        self.varying_inputs = Counter(
+            "appset_hub_varying_inputs",
+            "Names whose questions differ in one input each time, so that they never have a baseline.",
+            ("route",),
+            registry=registry,
+        )
         self.notices = Counter(
             "appset_hub_notices",
             "Risky things in answers, by backend and kind.",
@@ -210,6 +226,13 @@ class SnapshotCollector:
         )
         yield GaugeMetricFamily(
             "appset_hub_held_answers", "Answers that wait for an operator.", self._snapshot.held_answers()
+        )
+        kept, limit = self._snapshot.kept_questions()
+        yield GaugeMetricFamily("appset_hub_kept_questions", "Questions that have a baseline.", kept)
+        yield GaugeMetricFamily(
+            "appset_hub_kept_questions_limit",
+            "limits.kept_questions: above it, unused baselines are dropped; at twice as many, new questions get a 503.",
+            limit,
         )
         frozen = GaugeMetricFamily(
             "appset_hub_frozen",

@@ -160,6 +160,9 @@ class Moment:
     def held_answers(self) -> int:
         return 1
 
+    def kept_questions(self) -> tuple[int, int]:
+        return 7, 100
+
     def frozen(self) -> list[str]:
         return ["", "previews"]
 

@@ -71,6 +71,7 @@ async def admin_port(service: Service, tokens: TokenRing[str] = NO_TOKENS) -> As
         membership=service.membership,
         guard=service.guard,
         freezes=service.freezes,
+        retention=service.guarding.eviction,
         keeper=service.keeper,
         notices=Kept(),
         metrics=registry,

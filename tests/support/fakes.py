@@ -149,6 +149,9 @@ class FakeStore:
         self.read += 1
         return self.values.get((kind, key))
 
+    async def keys(self, kind: str) -> Sequence[str]:
+        return [key for of, key in self.values if of == kind]
+
     async def has(self, kind: str, prefix: str) -> bool:
         self.read += 1
         if self.failing:

@@ -15,15 +15,13 @@ from hub.core.errors import HubError
 from hub.core.guard import GuardPolicy
 from hub.core.question import parse_call
 from hub.core.routes import CLAIMED, Route, Trust
+from hub.main.guarding import guarding
 from hub.service.ask import Asker
 from hub.service.audit import AuditLog
-from hub.service.baselines import Baselines
 from hub.service.completeness import Completeness
 from hub.service.execute import Execute, Request
 from hub.service.flights import Caller
 from hub.service.freezing import Freezes
-from hub.service.guard import Guard
-from hub.service.held import HeldAnswers
 from hub.service.inputs import Inputs
 from hub.service.keeping import StoreKeeper, StoreRecord
 from hub.service.lastgood import LastGoodAnswers
@@ -78,6 +76,7 @@ class Service:
         remembered_entries: int = 100,
         others: Callable[[str], Grant] | None = None,
         initialised: bool = True,
+        kept_questions: int = 1000,
         **limits: Any,
     ) -> None:
         self.now = asyncio.get_running_loop().time
@@ -97,14 +96,17 @@ class Service:
         answer_limits = answer_limits or Limits()
         schemas = FakeSchemas()
         audit = AuditLog(self.store, self.now)
-        self.guard = Guard(
+        self.guarding = guarding(
             store=self.store,
             events=self.events,
             clock=self.now,
+            monotonic=self.now,
             audit=audit,
-            baselines=Baselines(self.store),
-            held=HeldAnswers(self.store, self.events, self.now, audit),
+            routing=self.routing,
+            kept_questions=kept_questions,
         )
+        self.guarding.askers.take([ARGOCD.name])
+        self.guard = self.guarding.guard
         self.freezes = Freezes(store=self.store, events=self.events, clock=self.now, audit=audit, accepted=self.guard)
         self.last_good = LastGoodAnswers(self.store, self.events, self.now)
         timekeeper = Timekeeper()
@@ -131,6 +133,7 @@ class Service:
             remembered=self.remembered,
             guard=self.guard,
             freezes=self.freezes,
+            uses=self.guarding.uses,
             last_good=self.last_good,
             events=self.events,
             clock=self.now,
@@ -149,7 +152,7 @@ class Service:
             audit=audit,
             limits=MembershipLimits(**limits),
         )
-        self.overview = Overview(self.directory, self.routing, completeness, self.freezes)
+        self.overview = Overview(self.directory, self.routing, completeness, self.freezes, self.guarding.variety)
         self.set_routes(*routes)
 
     def set_routes(self, *routes: Route) -> None:

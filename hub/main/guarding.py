@@ -1,0 +1,67 @@
+"""Wires the guard: what it compares with, how long that is kept, and which questions take it over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hub.service.askers import ConfiguredAskers
+from hub.service.baselines import Baselines
+from hub.service.eviction import Eviction
+from hub.service.guard import Guard
+from hub.service.held import HeldAnswers
+from hub.service.inheritance import Inheritance
+from hub.service.newcomers import Newcomers
+from hub.service.uses import Uses
+from hub.service.variety import Variety
+
+if TYPE_CHECKING:
+    from hub.service.audit import AuditLog
+    from hub.service.ports import Clock, Events, Store, WallClock
+    from hub.service.routing import Routing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guarding:
+    """The guard and its parts."""
+
+    guard: Guard
+    uses: Uses
+    eviction: Eviction
+    variety: Variety
+    askers: ConfiguredAskers
+
+    async def open(self) -> None:
+        """Read what is kept from before this process started."""
+        await self.uses.open()
+        await self.guard.open()
+
+
+def guarding(  # noqa: PLR0913 - what it is made of, each of them named at the call
+    *,
+    store: Store,
+    events: Events,
+    clock: WallClock,
+    monotonic: Clock,
+    audit: AuditLog,
+    routing: Routing,
+    kept_questions: int,
+) -> Guarding:
+    """Build the guard."""
+    baselines, held = Baselines(store), HeldAnswers(store, events, clock, audit)
+    askers = ConfiguredAskers(routing)
+    uses = Uses(store=store, clock=clock, monotonic=monotonic, policies=routing)
+    eviction = Eviction(store=store, events=events, uses=uses, baselines=baselines, held=held, limit=kept_questions)
+    variety = Variety(events=events, clock=clock, asked_again=uses.asked_again)
+    newcomers = Newcomers(
+        uses=uses,
+        eviction=eviction,
+        inheritance=Inheritance(
+            store=store, events=events, clock=clock, uses=uses, baselines=baselines, held=held, askers=askers
+        ),
+        variety=variety,
+    )
+    guard = Guard(
+        store=store, events=events, clock=clock, audit=audit, baselines=baselines, held=held, newcomers=newcomers
+    )
+    return Guarding(guard=guard, uses=uses, eviction=eviction, variety=variety, askers=askers)
