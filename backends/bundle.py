@@ -20,6 +20,11 @@ class Bundle(Protocol):
         """The claim."""
         ...
 
+    @property
+    def unique_by(self) -> Sequence[str]:
+        """The keys that identify a parameter set."""
+        ...
+
     async def answer(self, question: Question) -> Answer:
         """Answer one question."""
         ...

@@ -102,6 +102,7 @@ async def _serve(bundle: Bundle, kind: Kind, name: str, connection: appset_hub.C
         function=metrics.measured(bundle.answer),
         name=name,
         application_sets=bundle.application_sets,
+        unique_by=bundle.unique_by,
         version=_version(),
     )
     watching = asyncio.create_task(bundle.watch())

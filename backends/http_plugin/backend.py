@@ -38,6 +38,11 @@ class HttpPluginBackend:
         """The claim."""
         return self._settings.application_sets
 
+    @property
+    def unique_by(self) -> tuple[str, ...]:
+        """The keys that identify a parameter set."""
+        return self._settings.unique_by
+
     async def answer(self, question: Question) -> Answer:
         """Return the plugin's parameter sets.
 

@@ -26,6 +26,14 @@ class HttpPluginConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         tuple[Annotated[str, msgspec.Meta(min_length=1)], ...],
         msgspec.Meta(description="The claim: glob patterns on the names of the ApplicationSets that are served."),
     ] = ()
+    unique_by: Annotated[
+        tuple[Annotated[str, msgspec.Meta(min_length=1)], ...],
+        msgspec.Meta(
+            description="Keys whose values identify a parameter set, as [name]. The hub then lets a release pass that "
+            "changes other values, and refuses an answer whose sets they do not tell apart.",
+            max_length=8,
+        ),
+    ] = ()
     base_url: Annotated[
         str,
         msgspec.Meta(description="The baseUrl of the plugin's ConfigMap. A path in it is kept.", min_length=1),
@@ -59,6 +67,7 @@ class Settings:
     """A configuration, complete and checked. Without `tls` the plugin is asked over plain HTTP."""
 
     application_sets: tuple[str, ...]
+    unique_by: tuple[str, ...]
     url: str
     token_file: Path
     tls: ssl.SSLContext | None = field(repr=False)
@@ -90,6 +99,7 @@ def read(path: Path) -> Settings:
     ca_file = path.parent / config.ca_file if config.ca_file is not None else None
     return Settings(
         application_sets=config.application_sets,
+        unique_by=config.unique_by,
         url=config.base_url.rstrip("/") + _PATH,
         token_file=token_file,
         tls=trust(ca_file) if scheme == "https" else None,

@@ -90,6 +90,14 @@ class OciConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         _Texts,
         msgspec.Meta(description="The claim: glob patterns on the names of the ApplicationSets that are served."),
     ] = ()
+    unique_by: Annotated[
+        tuple[Annotated[str, msgspec.Meta(min_length=1)], ...],
+        msgspec.Meta(
+            description="Keys whose values identify a parameter set, as [name]. The hub then lets a release pass that "
+            "changes other values, and refuses an answer whose sets they do not tell apart.",
+            max_length=8,
+        ),
+    ] = ()
     registries: Annotated[tuple[RegistryConfig, ...], msgspec.Meta(description="Who may be asked.", min_length=1)]
     images: Annotated[
         tuple[ImageConfig, ...], msgspec.Meta(description="The digests of the one parameter set.", min_length=1)

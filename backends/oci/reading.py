@@ -36,6 +36,7 @@ def read(path: Path) -> Settings:
     _check_keys(config, path)
     return Settings(
         application_sets=config.application_sets,
+        unique_by=config.unique_by,
         registries=registries,
         images=images,
         echo=config.echo,

@@ -64,6 +64,7 @@ class Settings:
     """All that the backend was told."""
 
     application_sets: tuple[str, ...]
+    unique_by: tuple[str, ...]
     registries: dict[str, RegistrySettings]
     images: tuple[Image, ...]
     echo: tuple[str, ...]

@@ -33,6 +33,7 @@ class StaticBackend:
         self._loaded = loaded
         self._poll_s = poll_s
         self._claim = loaded.application_sets
+        self._keys = loaded.unique_by
         self._trouble: tuple[Notice, ...] = ()
 
     @classmethod
@@ -48,6 +49,11 @@ class StaticBackend:
     def application_sets(self) -> tuple[str, ...]:
         """The claim, as it was at the start."""
         return self._claim
+
+    @property
+    def unique_by(self) -> tuple[str, ...]:
+        """The keys that identify a parameter set, as they were at the start."""
+        return self._keys
 
     async def answer(self, question: Question) -> Answer:
         """Return the parameter sets of the first entry that matches.
@@ -92,6 +98,8 @@ class StaticBackend:
             _log.info("%s: read again", self._path)
         if loaded.application_sets != self._claim:
             return f"{self._path}: application_sets: a new claim needs a restart of the backend"
+        if loaded.unique_by != self._keys:
+            return f"{self._path}: unique_by: other keys need a restart of the backend"
         return ""
 
     def _load_changed(self) -> Loaded:

@@ -56,6 +56,14 @@ class StaticConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         tuple[_Glob, ...],
         msgspec.Meta(description="The claim: glob patterns on the names of the ApplicationSets that are served."),
     ] = ()
+    unique_by: Annotated[
+        tuple[Annotated[str, msgspec.Meta(min_length=1)], ...],
+        msgspec.Meta(
+            description="Keys whose values identify a parameter set, as [name]. The hub then lets a release pass that "
+            "changes other values, and refuses an answer whose sets they do not tell apart.",
+            max_length=8,
+        ),
+    ] = ()
     answers: Annotated[
         tuple[EntryConfig, ...],
         msgspec.Meta(description="Asked in this order: the first that matches is the answer.", min_length=1),
@@ -83,6 +91,7 @@ class Loaded:
     """A configuration, complete and checked. `files` are all that it was read from, with what was in them."""
 
     application_sets: tuple[str, ...]
+    unique_by: tuple[str, ...]
     entries: tuple[Entry, ...]
     none_otherwise: bool
     files: dict[Path, bytes]
@@ -110,6 +119,7 @@ def load(path: Path) -> Loaded:
         entries.append(Entry(application_sets=entry.application_sets, when=entry.when, answer=_answer(sets, entry)))
     return Loaded(
         application_sets=config.application_sets,
+        unique_by=config.unique_by,
         entries=tuple(entries),
         none_otherwise=config.otherwise == "none",
         files=files,

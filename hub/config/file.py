@@ -171,6 +171,14 @@ class Backend(_Entry, frozen=True, kw_only=True):
             "any, it serves only routes that name it. For a backend with an `address` they are its claim."
         ),
     ] = []
+    unique_by: Annotated[
+        list[Key],
+        Meta(
+            max_length=8,
+            description="Keys that identify its sets, wherever a route does not set its own `unique_by`; two sets with "
+            "the same values, or one with an empty value, are an error. Overrides what the backend itself declares.",
+        ),
+    ] = []
     expected: Annotated[
         bool,
         Meta(
@@ -314,13 +322,16 @@ class Route(_Entry, frozen=True, kw_only=True):
     deadline: Annotated[Duration | None, Meta(description="Overrides `deadline` for this route.")] = None
     wait_for_absent: Annotated[Duration | None, Meta(description="Overrides `wait_for_absent` for this route.")] = None
     required_keys: Annotated[
-        list[Key], Meta(description="Keys that every set must have; an answer that lacks one is a 502.")
+        list[Key],
+        Meta(description="Keys that every set must have, other than null or empty; an answer that lacks one is a 502."),
     ] = []
     unique_by: Annotated[
         list[Key],
         Meta(
-            description="Keys that identify a set; two sets with the same values are an error. The guard uses them to "
-            "recognise a set whose other values changed; without them, any change makes it a different set."
+            description="Keys that identify a set; two sets with the same values, or one with an empty value, are an "
+            "error. The guard uses them to recognise a set whose other values changed. Without them it uses those of "
+            "the backends, or those that an operator has taught; without any, it cannot tell a changed set from a "
+            "missing one."
         ),
     ] = []
     numbers: Annotated[

@@ -163,6 +163,7 @@ class Resolver:
                 application_sets=tuple(entry.application_sets),
                 addresses=tuple(entry.addresses),
                 configured_address=entry.address,
+                unique_by=self._keys((*at, "unique_by"), entry.unique_by),
                 expected=entry.expected,
             ),
             tokens=self._credentials.tokens(at, "backend", entry.name, entry.tokens),
@@ -236,14 +237,15 @@ class Resolver:
         if isinstance(entry.combine, shape.Merge):
             lists["combine", "merge", "on"] = entry.combine.merge.on
         for inner, keys in lists.items():
-            self._check_duplicates((*at, *inner), keys)
+            self._keys((*at, *inner), keys)
 
-    def _check_duplicates(self, at: At, keys: list[str]) -> None:
+    def _keys(self, at: At, keys: list[str]) -> tuple[str, ...]:
         seen: set[str] = set()
         for index, key in enumerate(keys):
             if key in seen:
                 self._wrong((*at, index), f'duplicate key "{key}"')
             seen.add(key)
+        return tuple(keys)
 
     def _meant(self, name: str, known: Iterable[str]) -> str:
         self._suggestions_left -= 1
@@ -281,7 +283,7 @@ class Resolver:
         if guard.release != "manual":
             self._positive((*at, "release", "after"), guard.release.after)
         self._positive((*at, "keep"), guard.keep)
-        self._check_duplicates((*at, "ignore_inputs"), guard.ignore_inputs)
+        self._keys((*at, "ignore_inputs"), guard.ignore_inputs)
         return _guard(guard)
 
     def _limits(self) -> core.HubLimits:

@@ -14,7 +14,7 @@ import msgspec
 
 from hub.core.amendment import amendment, starts, starts_after
 from hub.core.errors import AnswerRefused
-from hub.core.guard import identities
+from hub.core.identity import identities
 from hub.core.nesting import MAX_LEVELS, is_deeper
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import msgspec
 
 from hub.core.answer import CheckedAnswer, Limits, check_sets, place, shown
 from hub.core.errors import AnswerRefused
-from hub.core.guard import content, identities
+from hub.core.identity import WHOLE, Basis, identities, is_missing
+from hub.core.keys import Identification, Identified, Keys, by_keys, check_strict, identified
 from hub.core.values import ValueRules, rewrite
 
 if TYPE_CHECKING:
@@ -54,27 +55,41 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A whole answer, ready to leave.
 
     ``body`` is the complete document that Argo CD reads, ``identities`` what makes each of its sets the one that it
-    is, ``members`` how many sets came from whom. ``content`` is a fingerprint of all values, in whatever order the
-    sets come; empty where the identities say as much. ``stale_s`` is its age in seconds if it is an old answer that
-    stands in for an error.
+    is, ``basis`` what these are made of, and ``prints`` a fingerprint of each set that has keys. ``members`` says how
+    many sets came from whom, and ``unfit`` why taught keys were not used. ``stale_s`` is its age in seconds if it is an
+    old answer that stands in for an error.
     """
 
     body: bytes
     count: int
     identities: tuple[str, ...] = ()
+    basis: Basis = WHOLE
+    prints: tuple[bytes, ...] = ()
+    unfit: str = ""
     members: dict[str, int] = {}
-    content: str = ""
     stale_s: float | None = None
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """What a route makes of its members' answers. ``identify`` says that the identities are wanted."""
+    """What a route makes of its members' answers. ``identify`` says that the identities are wanted.
+
+    ``identification`` says what they are made of; without it, the route's own ``unique_by``.
+    """
 
     route: str
     combine: Combine = Concat()
     rules: AnswerRules = AnswerRules()
     values: ValueRules = ValueRules()
     identify: bool = False
+    identification: Identification | None = None
+
+    @property
+    def found(self) -> Identification:
+        """Which keys identify the sets."""
+        if self.identification is not None:
+            return self.identification
+        unique_by = self.rules.unique_by
+        return Identification(whole=Keys(keys=unique_by, source="route") if unique_by else None)
 
 
 def combine(
@@ -86,7 +101,8 @@ def combine(
         AnswerRefused: the answers do not fit together, or break the route's rules.
     """
     subject = f'route "{recipe.route}"'
-    needs_sets = recipe.rules.required_keys or recipe.rules.unique_by
+    found, origins = recipe.found, _origins(members, recipe.combine)
+    needs_sets = recipe.rules.required_keys or recipe.rules.unique_by or found.needs_sets
     sets: list[dict[str, Any]] | None
     if _is_plain(recipe):
         sets_json = _joined([answer.sets_json for _, answer in members])
@@ -98,26 +114,38 @@ def combine(
     _check_size(count, len(sets_json), subject, limits)
     if sets is not None:
         _check_rules(sets, recipe.rules, subject)
+        check_strict(sets, origins, found, recipe.route)
+    which = _identified(members, sets, recipe, origins) if recipe.identify else Identified(identities=())
     return Answer(
         body=b"".join((_PREFIX, sets_json, _SUFFIX)),
         count=count,
-        identities=_identities(members, sets, recipe) if recipe.identify else (),
-        members=_origins(members, recipe.combine),
-        content=content(sets) if sets is not None and recipe.identify and recipe.rules.unique_by else "",
+        identities=which.identities,
+        basis=which.basis,
+        prints=which.prints,
+        unfit=which.unfit,
+        members=origins,
     )
 
 
-def _identities(
-    members: Sequence[tuple[str, CheckedAnswer]], sets: list[dict[str, Any]] | None, recipe: Recipe
-) -> tuple[str, ...]:
-    """Those of the combined sets; where these are the members' own, the members' answers have them."""
-    if sets is not None and (recipe.rules.unique_by or not _is_plain(recipe)):
-        return identities(sets, recipe.rules.unique_by)
+def sets_of(answer: Answer) -> list[dict[str, Any]]:
+    """The parameter sets of an answer."""
+    return _decode_sets(memoryview(answer.body)[len(_PREFIX) : -len(_SUFFIX)])
+
+
+def _identified(
+    members: Sequence[tuple[str, CheckedAnswer]],
+    sets: list[dict[str, Any]] | None,
+    recipe: Recipe,
+    origins: Mapping[str, int],
+) -> Identified:
+    """The identities of the combined sets; where these are the members' own, the members' answers have them."""
+    if sets is not None and (recipe.found.needs_sets or not _is_plain(recipe)):
+        return identified(sets, origins, recipe.found)
     found = [
         answer.identities if len(answer.identities) == answer.count else identities(_decode_sets(answer.sets_json), ())
         for _, answer in members
     ]
-    return found[0] if len(found) == 1 else tuple(chain.from_iterable(found))
+    return Identified(identities=found[0] if len(found) == 1 else tuple(chain.from_iterable(found)))
 
 
 def _is_plain(recipe: Recipe) -> bool:
@@ -164,18 +192,20 @@ def _check_size(count: int, size_bytes: int, subject: str, limits: Limits) -> No
 def _check_rules(sets: list[dict[str, Any]], rules: AnswerRules, subject: str) -> None:
     for index, one in enumerate(sets):
         for key in rules.required_keys:
-            # Null lacks it too: templates render it as text of their own, and so name another Application.
-            if one.get(key) is None:
-                raise AnswerRefused(f"{subject}: {place(index, len(sets))} lacks the required key {shown(key)}")
+            # Null and an empty text lack it too: templates render them alike for all sets that have them, and so name
+            # another Application.
+            if is_missing(value := one.get(key)):
+                lacks = "has an empty text under" if value == "" else "lacks"
+                raise AnswerRefused(f"{subject}: {place(index, len(sets))} {lacks} the required key {shown(key)}")
     if rules.unique_by:
-        _by_key(sets, rules.unique_by, subject)
+        by_keys(sets, rules.unique_by, subject)
 
 
 def _merge(members: list[tuple[str, list[dict[str, Any]]]], on: tuple[str, ...]) -> list[dict[str, Any]]:
     (first, base), *others = members
-    merged = {key: dict(one) for key, one in _by_key(base, on, f'backend "{first}"').items()}
+    merged = {key: dict(one) for key, one in by_keys(base, on, f'backend "{first}"', empty=True).items()}
     for backend, sets in others:
-        for key, addition in _by_key(sets, on, f'backend "{backend}"').items():
+        for key, addition in by_keys(sets, on, f'backend "{backend}"', empty=True).items():
             if key in merged:
                 _enrich(merged[key], addition, backend)
     return list(merged.values())
@@ -189,23 +219,3 @@ def _enrich(base: dict[str, Any], addition: dict[str, Any], backend: str) -> Non
                 f'backend "{backend}" gives key {shown(key)} a value that differs from another member\'s'
             )
         base[key] = value
-
-
-def _by_key(sets: list[dict[str, Any]], keys: Sequence[str], subject: str) -> dict[bytes, dict[str, Any]]:
-    """The sets under their values of ``keys``, which every set must have, and no two alike."""
-    found: dict[bytes, dict[str, Any]] = {}
-    first_at: dict[bytes, int] = {}
-    for index, one in enumerate(sets):
-        values = [one.get(key) for key in keys]
-        if None in values:
-            lacking = shown(keys[values.index(None)])
-            raise AnswerRefused(f"{subject}: {place(index, len(sets))} lacks the key {lacking}")
-        identity = _encode_sorted(values)
-        if identity in found:
-            raise AnswerRefused(
-                f"{subject}: sets {first_at[identity] + 1} and {index + 1} of {len(sets)} have equal values under "
-                + ", ".join(shown(key) for key in keys)
-            )
-        found[identity] = one
-        first_at[identity] = index
-    return found

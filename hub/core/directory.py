@@ -27,7 +27,7 @@ MAX_PATTERNS = 1000  # In the lasting claim of one backend.
 
 
 class BackendInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What an instance says of itself. ``application_sets`` is its claim."""
+    """What an instance says of itself. ``application_sets`` is its claim, ``unique_by`` the keys of its sets."""
 
     name: str
     instance: str
@@ -35,11 +35,13 @@ class BackendInfo(msgspec.Struct, frozen=True, kw_only=True):
     application_sets: tuple[str, ...] = ()
     input_schema_json: bytes = b""
     max_in_flight: int = 0
+    unique_by: tuple[str, ...] = ()
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """What the configuration allows a backend: names that it may claim, and addresses that it may register.
 
+    ``unique_by`` are the keys that the configuration says identify its sets.
     ``expected``: until it has connected for the first time, it may claim any name that its grant covers.
     """
 
@@ -47,6 +49,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     application_sets: tuple[str, ...] = ("*",)
     addresses: tuple[str, ...] = ()
     configured_address: str = ""
+    unique_by: tuple[str, ...] = ()
     expected: bool = True
 
     def allows_address(self, address: str) -> bool:
@@ -118,6 +121,7 @@ class Directory(Generic[LinkT]):
         self._instances: dict[str, dict[tuple[str, str], Instance[LinkT]]] = {}
         self._schemas: dict[str, bytes] = {}
         self._ignored: dict[str, tuple[str, ...]] = {}
+        self._unique_by: dict[str, tuple[str, ...]] = {}
         self.set_grants(grants)
 
     def set_grants(self, grants: Iterable[Grant]) -> None:
@@ -203,6 +207,18 @@ class Directory(Generic[LinkT]):
         """The JSON Schema of a backend's input, as the instance that came last gave it; empty if it gave none."""
         return self._schemas.get(backend, b"")
 
+    def unique_by(self, backend: str) -> tuple[str, ...]:
+        """The keys that a backend declares for its sets: those of the last instance that declared some.
+
+        One that declares none takes them back only if no other instance that is here declares some. While a new
+        version replaces an old one, the order in which they connect must not change what a set is.
+        """
+        return self._unique_by.get(backend, ())
+
+    def _declare(self, backend: str, unique_by: tuple[str, ...]) -> None:
+        if unique_by or not any(one.info.unique_by for one in self.instances(backend)):
+            self._unique_by[backend] = unique_by
+
     def find(self, backend: str, instance: str) -> Instance[LinkT] | None:
         """The instance that came under this id, or ``None``."""
         return self._instances.get(backend, {}).get(("came", instance))
@@ -218,6 +234,7 @@ class Directory(Generic[LinkT]):
         siblings[_key(instance)] = instance
         if instance.kind != "configured":
             self._schemas[instance.info.name] = instance.info.input_schema_json
+            self._declare(instance.info.name, instance.info.unique_by)
         return replaced
 
     def leave(self, instance: Instance[LinkT]) -> bool:

@@ -18,6 +18,7 @@
     │   └── NobodyServes
     ├── MethodNotAllowed    405
     ├── AnswerHeld          409
+    ├── KeysRefused         409  keys that an operator gives do not identify the sets of an answer
     ├── BodyTooLarge        413
     ├── EncodingRefused     415
     ├── ClientLimit         429
@@ -150,6 +151,13 @@ class AnswerHeld(HubError):
 
     status = 409
     reason = "answer_held"
+
+
+class KeysRefused(HubError):
+    """Keys that an operator gives do not identify the sets of a held answer, or are not needed."""
+
+    status = 409
+    reason = "keys_refused"
 
 
 class BodyTooLarge(HubError):

@@ -83,12 +83,13 @@ class AnswerStale(Event, frozen=True, kw_only=True):
 
 
 class AnswerHeldBack(Event, frozen=True, kw_only=True):
-    """The guard held an answer: ``went`` of ``before`` sets are missing."""
+    """The guard held an answer: ``went`` of ``before`` sets are missing, and ``changed`` have other values."""
 
     route: str
     held_id: str
     went: int
     before: int
+    changed: int = 0
 
 
 class DropObserved(Event, frozen=True, kw_only=True):
@@ -166,6 +167,24 @@ class InputVaries(Event, frozen=True, kw_only=True):
     application_set_name: str
     key: str
     values: int
+
+
+class KeysTaught(Event, frozen=True, kw_only=True):
+    """An operator said which keys identify the sets of a route or a backend."""
+
+    kind: Literal["route", "backend"]
+    name: str
+    keys: tuple[str, ...]
+    who: str
+
+
+class KeysForgotten(Event, frozen=True, kw_only=True):
+    """An operator took back which keys identify the sets of a route or a backend."""
+
+    kind: Literal["route", "backend"]
+    name: str
+    keys: tuple[str, ...]
+    who: str
 
 
 class BackendFailure(Event, frozen=True, kw_only=True):

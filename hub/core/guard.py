@@ -6,26 +6,21 @@ than what it no longer says.
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from hub.core.identity import MAX_IDENTITY_CHARS, Basis, as_text
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
 Mode = Literal["enforce", "observe", "off"]
 
-MAX_IDENTITY_CHARS = 64
 MAX_SHOWN_IDENTITIES = 20  # In one entry of the history; the counts are always whole.
 MAX_WHO_CHARS = 128  # The name of the person who decides.
 MAX_SHOWN_INPUTS = 20  # Of one question; a shown key or value has at most MAX_IDENTITY_CHARS.
-
-_DIGEST_BYTES = 8
-_CONTENT_BYTES = 16
-
-_encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
 class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,47 +40,23 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """How an answer compares to the one before: sets that came and went, sorted, and whether that is too much."""
+    """How an answer compares to the one before: sets that came and went, sorted, and whether that is too much.
+
+    ``changed`` are those that are the same sets with other values. Where whole sets count, a set that changed is one
+    that went and one that came.
+    """
 
     came: tuple[str, ...]
     went: tuple[str, ...]
     before: int
     too_much: bool
-
-
-def identities(sets: Iterable[dict[str, Any]], unique_by: Sequence[str]) -> tuple[str, ...]:
-    """What makes each set the one that it is: its values under ``unique_by``, else all of it.
-
-    Short ones stand for themselves, so that a person recognises them; of long ones the start is kept, and a digest.
-    """
-    if len(unique_by) == 1:
-        (key,) = unique_by
-        return tuple(_short(value if type(value := one[key]) is str else _text(value)) for one in sets)
-    if unique_by:
-        return tuple(_short(_text([one[key] for key in unique_by])) for one in sets)
-    return tuple(_short(_text(one)) for one in sets)
-
-
-def content(sets: Iterable[dict[str, Any]]) -> str:
-    """A fingerprint of all that is in some sets; their order and that of their keys make no difference."""
-    return blake2b(b"\n".join(sorted(map(_encode_sorted, sets))), digest_size=_CONTENT_BYTES).hexdigest()
-
-
-def _text(value: Any) -> str:
-    return _encode_sorted(value).decode()
-
-
-def _short(text: str) -> str:
-    if len(text) <= MAX_IDENTITY_CHARS:
-        return text
-    digest = blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
-    return f"{text[: MAX_IDENTITY_CHARS - 2 * _DIGEST_BYTES - 1]}…{digest}"
+    changed: tuple[str, ...] = ()
 
 
 def shown_input(parameters: Mapping[str, Any]) -> dict[str, str]:
     """An input for people: a text as it is, any other value as JSON, and all of it shortened."""
     shown = islice(parameters.items(), MAX_SHOWN_INPUTS)
-    return {_cut(key): _cut(value if type(value) is str else _text(value)) for key, value in shown}
+    return {_cut(key): _cut(value if type(value) is str else as_text(value)) for key, value in shown}
 
 
 def _cut(text: str) -> str:
@@ -117,29 +88,42 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     """The identities of an accepted answer to a question, and when it was first given (Unix seconds).
 
-    They are those of the last accepted answer, but for what a ``BaselineChange`` says.
+    They are those of the last accepted answer, but for what a ``BaselineChange`` says. ``basis`` is what they are made
+    of; older hubs did not say. ``rows`` are fingerprints, all in one: of each set that has keys, a fingerprint of the
+    whole; of each whole set whose identity is cut, one of its value under each of ``columns``.
     """
 
     subject: Subject
     identities: tuple[str, ...]
     accepted_at_s: float
+    basis: Basis | None = None
+    columns: tuple[str, ...] = ()
+    rows: bytes = b""
 
 
 class BaselineChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What has come and gone since a baseline was written; a large one is not written anew for each set."""
+    """What has come and gone since a baseline was written; a large one is not written anew for each set.
+
+    ``came`` has the sets that changed too, and ``rows`` are its fingerprints, as in the baseline.
+    """
 
     came: tuple[str, ...]
     went: tuple[str, ...]
     accepted_at_s: float
+    rows: bytes = b""
 
 
 class HeldAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer that is held. ``since_s``: equal answers have been given since then (Unix seconds).
+    """An answer that is held. ``since_s``: answers that lose the same have been given since then (Unix seconds).
 
-    ``decision`` is an operator's: ``accepted`` lets exactly this answer through once, ``rejected`` keeps it held even
-    where the route would release it in time. ``came`` counts the sets that the previous answer did not have, ``input``
-    is for people and shortened, ``members`` goes from a backend to its number of sets. Records of older hubs lack these
-    three.
+    ``decision`` is an operator's: ``accepted`` lets an answer through once that loses no more than this one,
+    ``rejected`` keeps it held even where the route would release it in time. ``came`` counts the sets that the previous
+    answer did not have, ``input`` is for people and shortened, ``members`` goes from a backend to its number of sets.
+
+    ``changed`` counts the sets that are the same with other values. ``lost`` are fingerprints of all sets that are
+    missing, not only of those shown. ``keyless``: no keys identify these sets; ``suggested`` are keys that would, and
+    by which they were counted; ``blind``: there are none either. Records of older hubs lack all of these, or all after
+    ``members``.
     """
 
     id: str
@@ -155,10 +139,19 @@ class HeldAnswer(msgspec.Struct, frozen=True, kw_only=True):
     members: dict[str, int] = {}
     decision: Literal["", "accepted", "rejected"] = ""
     decided_by: str = ""
+    changed: int | None = None
+    lost: bytes | None = None
+    keyless: bool = False
+    blind: bool = False
+    suggested: tuple[str, ...] = ()
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of a question's history: what came and what went, by identity, and from which members."""
+    """One entry of a question's history: what came, went and changed, by identity, and from which members.
+
+    ``changed`` is ``None`` in entries of older hubs, and where no keys identify the sets: a set that changed is then
+    one that went and one that came.
+    """
 
     at_s: float
     sets: int
@@ -168,31 +161,29 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     went_shown: tuple[str, ...]
     members: dict[str, int]
     how: str
+    changed: int | None = None
+    changed_shown: tuple[str, ...] = ()
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
-    """The last changes of one question, oldest first.
-
-    ``content`` is the fingerprint of the last accepted answer; empty where its identities say as much, and in records
-    of older hubs.
-    """
+    """The last changes of one question, oldest first."""
 
     subject: Subject
     changes: tuple[Change, ...]
-    content: str = ""
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Who decided what, and when (Unix seconds).
 
     For a held answer, ``held_id``, ``subject``, ``went`` and ``before`` say which one. ``forget`` removed ``patterns``
-    from the claim of ``backend``. ``init`` started with the empty store ``store_id``. ``freeze`` and ``unfreeze`` are
-    about ``route`` (empty: all of them), the first with a ``reason``.
+    from the claim of ``backend``. ``init`` started with the empty store ``store_id``. ``teach`` says that ``keys``
+    identify the sets of ``route``, or of ``backend``; ``unteach`` took that back. ``freeze`` and ``unfreeze`` are about
+    ``route`` (empty: all of them), the first with a ``reason``.
     """
 
     at_s: float
     who: str
-    action: Literal["accept", "reject", "release", "passed", "forget", "init", "freeze", "unfreeze"]
+    action: Literal["accept", "reject", "release", "passed", "forget", "init", "teach", "unteach", "freeze", "unfreeze"]
     held_id: str = ""
     subject: Subject | None = None
     went: int = 0
@@ -201,4 +192,5 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     patterns: tuple[str, ...] = ()
     store_id: str = ""
     route: str = ""
+    keys: tuple[str, ...] = ()
     reason: str = ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import msgspec
 
 from hub.core.directory import MAX_PATTERNS
+from hub.core.keys import MAX_KEY_CHARS, MAX_KEYS
 from hub.core.nesting import NestedTooDeeply, check_levels
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def check_info(info: BackendInfo) -> None:
             raise Malformed(f"backend.{field} must be at most {MAX_TEXT_BYTES} bytes of printable text")
     _check_patterns(info.application_sets)
     _check_schema(info.input_schema_json)
+    _check_keys(info.unique_by)
 
 
 def _check_patterns(patterns: tuple[str, ...]) -> None:
@@ -86,6 +88,16 @@ def _check_patterns(patterns: tuple[str, ...]) -> None:
     for index, pattern in enumerate(patterns):
         if not pattern or len(pattern) > MAX_PATTERN_CHARS or not pattern.isprintable():
             raise Malformed(f"backend.application_sets[{index}] must be 1 to {MAX_PATTERN_CHARS} printable characters")
+
+
+def _check_keys(keys: tuple[str, ...]) -> None:
+    if len(keys) > MAX_KEYS:
+        raise Malformed(f"backend.unique_by has more than {MAX_KEYS} keys")
+    for index, key in enumerate(keys):
+        if not key or len(key) > MAX_KEY_CHARS or not key.isprintable():
+            raise Malformed(f"backend.unique_by[{index}] must be 1 to {MAX_KEY_CHARS} printable characters")
+        if key in keys[:index]:
+            raise Malformed(f'backend.unique_by has the key "{key}" twice')
 
 
 def _check_schema(schema_json: bytes) -> None:

@@ -19,6 +19,8 @@ from hub.core.values import ValueRules
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from hub.core.keys import Identification
+
 CLAIMED = "(claims)"
 """The name of every route that is made of claims; no configured route can have it."""
 
@@ -76,19 +78,19 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return self.name == CLAIMED
 
     @property
-    def identifies_whole_sets(self) -> bool:
-        """Whether the guard tells sets apart by all that is in them."""
-        return self.trust.guard.mode != "off" and not self.rules.unique_by
+    def guarded(self) -> bool:
+        """Whether the guard reviews its answers."""
+        return self.trust.guard.mode != "off"
 
-    @property
-    def recipe(self) -> Recipe:
+    def recipe(self, identification: Identification) -> Recipe:
         """What is made of the members' answers."""
         return Recipe(
             route=self.name,
             combine=self.combine,
             rules=self.rules,
             values=self.values,
-            identify=self.trust.guard.mode != "off",
+            identify=self.guarded,
+            identification=identification,
         )
 
     def takes(self, parameters: Mapping[str, Any]) -> bool:

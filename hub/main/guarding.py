@@ -11,7 +11,9 @@ from hub.service.eviction import Eviction
 from hub.service.guard import Guard
 from hub.service.held import HeldAnswers
 from hub.service.inheritance import Inheritance
+from hub.service.lessons import Lessons
 from hub.service.newcomers import Newcomers
+from hub.service.remarks import Remarks
 from hub.service.uses import Uses
 from hub.service.variety import Variety
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from hub.service.audit import AuditLog
     from hub.service.ports import Clock, Events, Store, WallClock
     from hub.service.routing import Routing
+    from hub.service.taught import TaughtKeys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,7 @@ def guarding(  # noqa: PLR0913 - what it is made of, each of them named at the c
     monotonic: Clock,
     audit: AuditLog,
     routing: Routing,
+    taught: TaughtKeys,
     kept_questions: int,
 ) -> Guarding:
     """Build the guard."""
@@ -62,6 +66,14 @@ def guarding(  # noqa: PLR0913 - what it is made of, each of them named at the c
         variety=variety,
     )
     guard = Guard(
-        store=store, events=events, clock=clock, audit=audit, baselines=baselines, held=held, newcomers=newcomers
+        store=store,
+        events=events,
+        clock=clock,
+        audit=audit,
+        baselines=baselines,
+        held=held,
+        lessons=Lessons(held, taught),
+        newcomers=newcomers,
+        remarks=Remarks(events),
     )
     return Guarding(guard=guard, uses=uses, eviction=eviction, variety=variety, askers=askers)

@@ -55,6 +55,7 @@ from hub.service.pool import Pool
 from hub.service.remembered import RememberedAnswers
 from hub.service.retention import keep_bounded
 from hub.service.routing import Routing
+from hub.service.taught import TaughtKeys
 from hub.service.timekeeper import Timekeeper
 from hub.store.memory import MemoryStore
 from hub.store.sqlite import SqliteStore
@@ -155,6 +156,10 @@ class Hub:
         timekeeper = Timekeeper()
         asker = Asker(pool=self._pool, events=self.telemetry, clock=clock, timekeeper=timekeeper, limits=limits.answer)
         schemas = JsonSchemas()
+        self._taught = TaughtKeys(
+            store=store, events=self.telemetry, clock=time.time, audit=audit, routing=self._routing
+        )
+        await self._taught.open()
         self._guarding = guarding(
             store=store,
             events=self.telemetry,
@@ -162,6 +167,7 @@ class Hub:
             monotonic=clock,
             audit=audit,
             routing=self._routing,
+            taught=self._taught,
             kept_questions=limits.kept_questions,
         )
         self._guard = self._guarding.guard

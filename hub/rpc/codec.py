@@ -35,6 +35,7 @@ def info(message: registry_pb2.BackendInfo) -> BackendInfo:
         application_sets=tuple(message.application_sets),
         input_schema_json=message.input_schema_json,
         max_in_flight=message.max_in_flight,
+        unique_by=tuple(message.unique_by),
     )
 
 

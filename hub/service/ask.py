@@ -19,6 +19,7 @@ from hub.core.errors import (
     InputRefused,
 )
 from hub.core.events import AnswerNoticed, AskRetried, BackendAsked, BackendFailure
+from hub.core.keys import Identification
 from hub.service import ports
 from hub.service.pool import Pool, Turn
 
@@ -43,6 +44,7 @@ class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str = ""
     deadline: Deadline
     known: Mapping[str, CheckedAnswer]
+    identification: Identification = Identification()
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,7 +244,7 @@ class Asker:
             limits=self._limits,
             digest=raw.digest,
             before=known,
-            identify=inquiry.route.identifies_whole_sets,
+            identify=inquiry.route.guarded and inquiry.identification.of(backend) is None,
         )
         self._notice((*answer.notices, *raw.notices), inquiry, backend)
         return answer, "read"

@@ -60,6 +60,19 @@ class AuditLog:
         """An operator lifted a freeze."""
         return self._change(AuditEntry(at_s=self._clock(), who=who, action="unfreeze", route=route))
 
+    def taught(self, keys: tuple[str, ...], who: str, *, route: str = "", backend: str = "", forgot: bool) -> Change:
+        """Which keys identify the sets of a route or a backend, or no longer do."""
+        return self._change(
+            AuditEntry(
+                at_s=self._clock(),
+                who=who,
+                action="unteach" if forgot else "teach",
+                route=route,
+                backend=backend,
+                keys=keys,
+            )
+        )
+
     def _change(self, entry: AuditEntry) -> Change:
         self._written += 1
         return Change(kind=records.AUDIT, key=f"{entry.at_s:017.6f}-{self._written}", value=_encode(entry))

@@ -12,17 +12,22 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hub.core import guard as core
+from hub.core.combine import sets_of
+from hub.core.comparison import Past, sketch, unpacked
+from hub.core.identity import is_cut
 from hub.service import records
 from hub.service.ports import Change
 
 if TYPE_CHECKING:
     from hub.core.combine import Answer
+    from hub.core.identity import Basis
     from hub.service.ports import Store
 
 MAX_CHANGES = 20  # In the history of one question.
 
 _MAX_CACHED_IDENTITIES = 500_000  # Of all baselines in memory; the store has them all.
 _CHANGED_PARTS = 10  # A baseline is written anew once more than a tenth of it has changed.
+_MAX_SKETCHED_BYTES = 4 * 1024 * 1024  # Of an answer; reading a larger one once more would block the loop.
 
 _encode = msgspec.json.Encoder().encode
 _decode_baseline = msgspec.json.Decoder(core.Baseline).decode
@@ -31,19 +36,11 @@ _decode_history = msgspec.json.Decoder(core.History).decode
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What the store has of a question: a baseline as it was written, the one of now, and the last changes.
+    """What the store has of a question: the rows of a baseline as it was written, the one of now, and the changes."""
 
-    ``content`` is the fingerprint of the last accepted answer, where the baseline does not say as much.
-    """
-
-    written: frozenset[str]
-    baseline: frozenset[str]
+    written: dict[str, bytes]
+    past: Past
     changes: tuple[core.Change, ...]
-    content: str = ""
-
-    def equals(self, answer: Answer) -> bool:
-        """Whether the last accepted answer was this one, in whatever order."""
-        return self.content == answer.content and self.baseline == frozenset(answer.identities)
 
 
 class Baselines:
@@ -71,34 +68,44 @@ class Baselines:
         value = await self._store.get(records.BASELINES, key)
         if value is None:
             return None
-        written = frozenset(records.read(_decode_baseline, records.BASELINES, key, value).identities)
+        baseline = records.read(_decode_baseline, records.BASELINES, key, value)
+        written = _rows(key, baseline.identities, baseline.rows, baseline.basis, baseline.columns)
+        rows = written
         change = await self._store.get(records.BASELINE_CHANGES, key)
-        value = await self._store.get(records.HISTORY, key)
-        history = None if value is None else records.read(_decode_history, records.HISTORY, key, value)
+        if change is not None:
+            moved = records.read(_decode_change, records.BASELINE_CHANGES, key, change)
+            came = _rows(key, moved.came, moved.rows, baseline.basis, ())
+            gone = frozenset(moved.went)
+            rows = {identity: row for identity, row in written.items() if identity not in gone} | came
+        history = await self._store.get(records.HISTORY, key)
         return Known(
             written=written,
-            baseline=written
-            if change is None
-            else _changed(written, records.read(_decode_change, records.BASELINE_CHANGES, key, change)),
-            changes=() if history is None else history.changes,
-            content="" if history is None else history.content,
+            past=Past(rows=rows, basis=baseline.basis, columns=baseline.columns),
+            changes=() if history is None else records.read(_decode_history, records.HISTORY, key, history).changes,
         )
 
-    def accept(
-        self, key: str, known: Known | None, subject: core.Subject, answer: Answer, change: core.Change
+    def accept(  # noqa: PLR0913 - all that is known of an accepted answer
+        self,
+        key: str,
+        known: Known | None,
+        *,
+        subject: core.Subject,
+        now_s: float,
+        answer: Answer,
+        change: core.Change | None,
     ) -> tuple[Known, list[Change]]:
-        """What is known once an answer is accepted, and what has to be written for it; ``change`` says what it does."""
-        changes = (*(() if known is None else known.changes), change)[-MAX_CHANGES:]
-        moved, written = _moved(key, known, subject, change.at_s, answer)
-        moved = msgspec.structs.replace(moved, changes=changes, content=answer.content)
-        return moved, [*written, _history(key, subject, moved)]
+        """What is known once an answer is accepted, and what has to be written for it.
 
-    def accept_values(
-        self, key: str, known: Known, subject: core.Subject, answer: Answer
-    ) -> tuple[Known, list[Change]]:
-        """As ``accept``, of an answer that has the same identities and other values."""
-        moved = msgspec.structs.replace(known, content=answer.content)
-        return moved, [_history(key, subject, moved)]
+        ``change`` is the entry of its history; ``None`` if its sets are the same, and only their identities are made
+        of something else than before.
+        """
+        moved, written = _moved(key, known, subject, now_s, answer)
+        changes = () if known is None else known.changes
+        if change is not None:
+            changes = (*changes, change)[-MAX_CHANGES:]
+            history = core.History(subject=subject, changes=changes)
+            written.append(Change(kind=records.HISTORY, key=key, value=_encode(history)))
+        return msgspec.structs.replace(moved, changes=changes), written
 
     def keep(self, key: str, known: Known) -> None:
         """Take what the store has now."""
@@ -119,32 +126,60 @@ class Baselines:
         return [records.read(_decode_history, records.HISTORY, key, value) for key, value in found.items()]
 
 
-def _history(key: str, subject: core.Subject, known: Known) -> Change:
-    history = core.History(subject=subject, changes=known.changes, content=known.content)
-    return Change(kind=records.HISTORY, key=key, value=_encode(history))
-
-
 def _moved(
     key: str, known: Known | None, subject: core.Subject, now_s: float, answer: Answer
 ) -> tuple[Known, list[Change]]:
     """The baseline that an answer makes, and how it is written: whole, or as what has changed since it was."""
-    baseline = frozenset(answer.identities)
-    written = frozenset[str]() if known is None else known.written
-    came, went = baseline - written, written - baseline
-    if known is None or _CHANGED_PARTS * (len(came) + len(went)) > len(written):
-        whole = core.Baseline(subject=subject, identities=answer.identities, accepted_at_s=now_s)
-        return Known(written=baseline, baseline=baseline, changes=()), [
-            Change(kind=records.BASELINES, key=key, value=_encode(whole)),
-            Change(kind=records.BASELINE_CHANGES, key=key, value=None),
-        ]
-    change = core.BaselineChange(came=tuple(came), went=tuple(went), accepted_at_s=now_s)
-    return Known(written=written, baseline=baseline, changes=()), [
+    if known is None or known.past.basis != answer.basis:
+        return _whole(key, subject, now_s, answer)
+    written = known.written
+    rows = _new_rows(answer, written)
+    came = tuple(identity for identity, row in rows.items() if written.get(identity) != row)
+    went = tuple(written.keys() - rows.keys())
+    if _CHANGED_PARTS * (len(came) + len(went)) > len(written):
+        return _whole(key, subject, now_s, answer)
+    change = core.BaselineChange(
+        came=came, went=went, accepted_at_s=now_s, rows=b"".join(rows[identity] for identity in came)
+    )
+    return Known(written=written, past=msgspec.structs.replace(known.past, rows=rows), changes=()), [
         Change(kind=records.BASELINE_CHANGES, key=key, value=_encode(change))
     ]
 
 
-def _changed(written: frozenset[str], change: core.BaselineChange) -> frozenset[str]:
-    return written.difference(change.went).union(change.came)
+def _whole(key: str, subject: core.Subject, now_s: float, answer: Answer) -> tuple[Known, list[Change]]:
+    rows = _new_rows(answer, {})
+    columns: tuple[str, ...] = ()
+    if answer.basis.is_whole and len(answer.body) <= _MAX_SKETCHED_BYTES and any(map(is_cut, rows)):
+        sketched = sketch(sets_of(answer))
+        rows, columns = rows | sketched.rows, sketched.columns
+    whole = core.Baseline(
+        subject=subject,
+        identities=tuple(rows),
+        accepted_at_s=now_s,
+        basis=answer.basis,
+        columns=columns,
+        rows=b"".join(rows.values()),
+    )
+    return Known(written=rows, past=Past(rows=rows, basis=answer.basis, columns=columns), changes=()), [
+        Change(kind=records.BASELINES, key=key, value=_encode(whole)),
+        Change(kind=records.BASELINE_CHANGES, key=key, value=None),
+    ]
+
+
+def _new_rows(answer: Answer, written: dict[str, bytes]) -> dict[str, bytes]:
+    """The rows of an answer's identities; of whole sets that were there before, those that were kept of them."""
+    if answer.prints:
+        return dict(zip(answer.identities, answer.prints, strict=True))
+    return {identity: written.get(identity, b"") for identity in answer.identities}
+
+
+def _rows(
+    key: str, names: tuple[str, ...], rows: bytes, basis: Basis | None, columns: tuple[str, ...]
+) -> dict[str, bytes]:
+    try:
+        return unpacked(names, rows, basis, columns)
+    except ValueError as error:
+        raise records.damaged(records.BASELINES, key) from error
 
 
 class _Questions:
@@ -176,5 +211,6 @@ class _Questions:
 
 
 def _size(known: Known) -> int:
-    """How many identities, about: those of two baselines are mostly the same objects, but each set has its table."""
-    return len(known.baseline) + (0 if known.written is known.baseline else len(known.written)) + 1
+    """How many identities, about: those of two baselines are mostly the same objects, but each has its table."""
+    rows = known.past.rows
+    return len(rows) + (0 if known.written is rows else len(known.written)) + 1

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from hub.core.answer import CheckedAnswer, Limits
     from hub.core.clients import Client
+    from hub.core.keys import Identification
     from hub.core.routes import Route
     from hub.service.completeness import Completeness
     from hub.service.freezing import Freezes
@@ -109,15 +110,22 @@ class Execute:
             application_set_namespace=call.application_set_namespace,
             input_json=call.input_json,
         )
+        identification = self._routing.identification(route)
         remembered = self._remembered.get(question)
-        if remembered is not None and remembered.route is route and self._clock() < remembered.fresh_until_s:
+        if (
+            remembered is not None
+            and remembered.fits(route, identification)
+            and self._clock() < remembered.fresh_until_s
+        ):
             self._events.emit(_CACHED)
             return remembered.combined
         check_echo(route.values, call.parameters, route.name)
         self._inputs.check(route, call.parameters)
         deadline = Deadline(self._clock() + route.deadline_s)
         return await self._flights.join(
-            (question, route), request.caller, lambda: self._answer(question, route, request, deadline, remembered)
+            (question, route),
+            request.caller,
+            lambda: self._answer(question, route, identification, request, deadline, remembered),
         )
 
     def _route(self, request: Request) -> Route:
@@ -128,8 +136,14 @@ class Execute:
         client.check_route(route.name)
         return route
 
-    async def _answer(
-        self, question: Question, route: Route, request: Request, deadline: Deadline, remembered: Remembered | None
+    async def _answer(  # noqa: PLR0913, PLR0917 - all that is known of one question
+        self,
+        question: Question,
+        route: Route,
+        identification: Identification,
+        request: Request,
+        deadline: Deadline,
+        remembered: Remembered | None,
     ) -> Answer:
         inquiry = Inquiry(
             question=question,
@@ -138,8 +152,9 @@ class Execute:
             traceparent=request.traceparent,
             deadline=deadline,
             known=_NOTHING_KNOWN if remembered is None else remembered.members,
+            identification=identification,
         )
-        if route.trust.guard.mode != "off":
+        if route.guarded:
             # Also if no answer comes of it: a baseline is in use as long as it is asked.
             self._uses.count(question)
         try:
@@ -159,13 +174,13 @@ class Execute:
         remembered: Remembered | None,
     ) -> Answer:
         """The combined answer, once it may be taken for the truth; only then is anything remembered of it."""
-        question, route = inquiry.question, inquiry.route
+        question, route, identification = inquiry.question, inquiry.route, inquiry.identification
         fresh_for_s = _fresh_for_s(route, answered)
-        if remembered is not None and remembered.route is route and _same(answered, remembered.members):
+        if remembered is not None and remembered.fits(route, identification) and _same(answered, remembered.members):
             answer, is_new = remembered.combined, False
         else:
             members = [(one.backend, one.answer) for one in answered]
-            answer, is_new = combine(members, route.recipe, parameters, self._limits), True
+            answer, is_new = combine(members, route.recipe(identification), parameters, self._limits), True
         needs_review = is_new or self._guard.holds(question, route)
         if needs_review or route.trust.stale_max_age_s is not None:
             await self._settle(inquiry, answer, remembered, is_new=is_new, needs_review=needs_review)
@@ -184,7 +199,7 @@ class Execute:
                     before = None if remembered is None else remembered.combined
                     await self._freezes.check(question, route, answer, before)
                 if needs_review:
-                    await self._guard.review(question, route, answer)
+                    await self._guard.review(question, route, answer, inquiry.identification)
                 await self._last_good.keep(question, route, answer)
         except TimeoutError as error:
             raise StoreFailed("the hub's store did not answer in time") from error
@@ -194,6 +209,7 @@ class Execute:
             inquiry.question,
             Remembered(
                 route=inquiry.route,
+                identification=inquiry.identification,
                 members={one.backend: one.answer for one in answered},
                 combined=answer,
                 fresh_until_s=self._clock() + fresh_for_s,

@@ -7,25 +7,36 @@ another question.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakValueDictionary
 
+import msgspec
+
 from hub.core import guard as core
+from hub.core.combine import sets_of
+from hub.core.comparison import NOTHING, align
 from hub.core.errors import AnswerHeld
 from hub.core.events import AnswerHeldBack, AnswerReleased, DropObserved, HeldDecided
+from hub.core.identity import WHOLE
+from hub.core.keys import NO_KEYS
+from hub.core.loss import is_covered, is_same, of_held
 from hub.core.uses import without
 from hub.service import records
-from hub.service.held import message
+from hub.service.held import Latest, message
 
 if TYPE_CHECKING:
     from hub.core.combine import Answer
+    from hub.core.keys import Identification
     from hub.core.question import Question
     from hub.core.routes import Route
     from hub.service.audit import AuditLog
     from hub.service.baselines import Baselines, Known
     from hub.service.held import HeldAnswers
+    from hub.service.lessons import Lessons
     from hub.service.newcomers import Newcomers
     from hub.service.ports import Change, Events, Store, WallClock
+    from hub.service.remarks import Remarks
 
 
 class Guard:
@@ -40,7 +51,9 @@ class Guard:
         audit: AuditLog,
         baselines: Baselines,
         held: HeldAnswers,
+        lessons: Lessons,
         newcomers: Newcomers,
+        remarks: Remarks,
     ) -> None:
         self._store = store
         self._events = events
@@ -48,14 +61,18 @@ class Guard:
         self._audit = audit
         self._baselines = baselines
         self._held = held
+        self._lessons = lessons
         self._newcomers = newcomers
+        self._remarks = remarks
         self._reviews: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def open(self) -> None:
         """Read what is held from before this process started."""
         await self._held.open()
 
-    async def review(self, asked: Question, route: Route, answer: Answer) -> None:
+    async def review(
+        self, asked: Question, route: Route, answer: Answer, identification: Identification = NO_KEYS
+    ) -> None:
         """Accept an answer as the truth of now, or hold it.
 
         Raises:
@@ -64,21 +81,21 @@ class Guard:
             StoreDamaged: what it would be compared to cannot be read.
             StoreFailed: what has to last could not be written, so the answer must not leave.
         """
-        policy = route.trust.guard
-        if policy.mode == "off":
+        if not route.guarded:
             return
-        question = without(asked, policy.ignore_inputs)
+        question = without(asked, route.trust.guard.ignore_inputs)
         key = records.key(question)
         self._held.check(key)
+        self._remarks.on(question, answer, identification)
         known = await self._baselines.find(key)
-        if known is not None and known.equals(answer) and key not in self._held:
+        if known is not None and known.past.has(answer) and key not in self._held:
             return
         async with self._only_one(key):
             # Read again: while a configuration changes, a question may be under way twice.
             known = await self._find(key, question, asked)
             if known is None:
                 self._newcomers.check_room()
-            await self._review(key, question, policy, known, answer)
+            await self._review(key, question, route, known, answer)
 
     async def _find(self, key: str, question: Question, asked: Question) -> Known | None:
         """What is known of a question, or was known of it under another key."""
@@ -94,13 +111,13 @@ class Guard:
             StoreDamaged: it cannot be read.
             StoreFailed: it cannot be read now.
         """
-        if route.trust.guard.mode == "off":
+        if not route.guarded:
             return None
         question = without(asked, route.trust.guard.ignore_inputs)
         key = records.key(question)
         async with self._only_one(key):
             known = await self._find(key, question, asked)
-        return None if known is None else known.equals(answer)
+        return None if known is None else known.past.has(answer)
 
     def _only_one(self, key: str) -> asyncio.Lock:
         """The lock of a question: reviews of it, and decisions about it, follow one another."""
@@ -109,41 +126,48 @@ class Guard:
             lock = self._reviews[key] = asyncio.Lock()
         return lock
 
-    async def _review(
-        self,
-        key: str,
-        question: Question,
-        policy: core.GuardPolicy,
-        known: Known | None,
-        answer: Answer,
-    ) -> None:
-        verdict = core.judge(() if known is None else known.baseline, answer.identities, policy)
+    async def _review(self, key: str, question: Question, route: Route, known: Known | None, answer: Answer) -> None:
+        policy = route.trust.guard
+        verdict = _judged(known, answer, policy)
         how: Literal["", "accepted", "released", "observed"] = ""
         if verdict.too_much and policy.mode == "observe":
             how = "observed"
             self._events.emit(DropObserved(route=question.route, went=len(verdict.went), before=verdict.before))
         elif verdict.too_much:
-            how = await self._release_or_hold(key, question, policy, verdict, answer)
+            how = await self._release_or_hold(key, question, route, known, verdict, answer)
         await self._accept(key, question, known, answer, verdict=verdict, how=how)
 
-    async def _release_or_hold(
+    async def _release_or_hold(  # noqa: PLR0913, PLR0917 - all that is known of one review
         self,
         key: str,
         question: Question,
-        policy: core.GuardPolicy,
+        route: Route,
+        known: Known | None,
         verdict: core.Verdict,
         answer: Answer,
     ) -> Literal["accepted", "released"]:
         """How a held answer gets free now; raises ``AnswerHeld`` if it does not."""
-        answer_digest = records.digest(answer.body)
-        held = self._held.get(key)
-        if held is None or held.answer_digest != answer_digest:
-            held = await self._held.hold(key, question, verdict, answer, answer_digest)
-        elif held.decision == "accepted":
+        self._held.heard(key, Latest(route=route, answer=answer))
+        answer_digest, held = records.digest(answer.body), self._held.get(key)
+        loss = of_held(
+            NOTHING if known is None else known.past,
+            verdict,
+            partial(sets_of, answer),
+            answer.members,
+            keyless=_is_keyless(known, answer),
+            held=held,
+        )
+        if held is not None and held.decision == "accepted" and is_covered(held, loss, answer_digest, answer.count):
             return "accepted"
-        elif held.decision != "rejected" and _waited_enough(held, policy, self._clock()):
+        if held is None or not is_same(held, loss, answer_digest, answer.count):
+            held = await self._held.hold(key, question, loss, answer, answer_digest)
+        elif held.decision != "rejected" and _waited_enough(held, route.trust.guard, self._clock()):
             return "released"
-        self._events.emit(AnswerHeldBack(route=question.route, held_id=held.id, went=held.went, before=held.before))
+        self._events.emit(
+            AnswerHeldBack(
+                route=question.route, held_id=held.id, went=held.went, before=held.before, changed=held.changed or 0
+            )
+        )
         raise AnswerHeld(message(question.route, held))
 
     async def _accept(  # noqa: PLR0913 - all that is known of one review
@@ -158,11 +182,17 @@ class Guard:
     ) -> None:
         changes: list[Change] = []
         is_first = known is None
-        if verdict.came or verdict.went or not verdict.before:
-            change = _change(self._clock(), answer, verdict, how)
-            known, changes = self._baselines.accept(key, known, records.subject(question), answer, change)
-        elif known is not None and not known.equals(answer):
-            known, changes = self._baselines.accept_values(key, known, records.subject(question), answer)
+        is_other = bool(verdict.came or verdict.went or verdict.changed or not verdict.before)
+        if is_other or known is None or known.past.basis != answer.basis:
+            now_s = self._clock()
+            known, changes = self._baselines.accept(
+                key,
+                known,
+                subject=records.subject(question),
+                now_s=now_s,
+                answer=answer,
+                change=_change(now_s, answer, verdict, how, keyless=_is_keyless(known, answer)) if is_other else None,
+            )
         await self._store.apply([*changes, *self._held.dropped(key, how)])
         held = self._held.drop(key)
         if known is not None:
@@ -185,18 +215,28 @@ class Guard:
         """What is held, the oldest first."""
         return self._held.all()
 
-    async def decide(self, held_id: str, decision: Literal["accepted", "rejected"], who: str) -> core.HeldAnswer:
-        """Take an operator's decision about a held answer.
+    async def decide(
+        self, held_id: str, decision: Literal["accepted", "rejected"], who: str, unique_by: tuple[str, ...] = ()
+    ) -> core.HeldAnswer:
+        """Take an operator's decision about a held answer, and learn which keys identify its sets if that is said.
 
         Raises:
             NoSuchHeldAnswer: nothing is held under this id.
+            KeysRefused: the keys do not tell its sets apart, or this is not the place to say so; nothing changed.
             StoreFailed: it could not be written; nothing changed.
         """
         key = self._held.key_of(held_id)
         async with self._only_one(key):
-            held = await self._held.decide(key, held_id, decision, who)
+            held = self._held.find(key, held_id)
+            if not unique_by:
+                decided = await self._held.decide(key, held, decision, who)
+            else:
+                lesson = self._lessons.prepared(key, await self._baselines.find(key), unique_by, who)
+                held = msgspec.structs.replace(held, lost=lesson.lost, blind=False)
+                decided = await self._held.decide(key, held, decision, who, lesson.changes)
+                lesson.take()
         self._events.emit(HeldDecided(held_id=held_id, decision=decision, who=who))
-        return held
+        return decided
 
     async def audit(self) -> list[core.AuditEntry]:
         """Who decided what, oldest first."""
@@ -211,7 +251,20 @@ def _waited_enough(held: core.HeldAnswer, policy: core.GuardPolicy, now_s: float
     return policy.release_after_s is not None and now_s - held.since_s >= policy.release_after_s
 
 
-def _change(now_s: float, answer: Answer, verdict: core.Verdict, how: str) -> core.Change:
+def _judged(known: Known | None, answer: Answer, policy: core.GuardPolicy) -> core.Verdict:
+    if known is None:
+        return core.judge((), answer.identities, policy)
+    aligned = align(known.past, answer, partial(sets_of, answer), answer.members)
+    verdict = core.judge(known.past.rows, aligned.after, policy)
+    return msgspec.structs.replace(verdict, changed=aligned.changed)
+
+
+def _is_keyless(known: Known | None, answer: Answer) -> bool:
+    """Whether whole sets were compared, so that a set that changed looks like one that is gone and one that is new."""
+    return answer.basis.is_whole and (known is None or known.past.basis in (None, WHOLE))
+
+
+def _change(now_s: float, answer: Answer, verdict: core.Verdict, how: str, *, keyless: bool) -> core.Change:
     """An accepted answer as the history of its question has it."""
     return core.Change(
         at_s=now_s,
@@ -222,4 +275,6 @@ def _change(now_s: float, answer: Answer, verdict: core.Verdict, how: str) -> co
         went_shown=verdict.went[: core.MAX_SHOWN_IDENTITIES],
         members=answer.members,
         how=how or "checked",
+        changed=None if keyless else len(verdict.changed),
+        changed_shown=verdict.changed[: core.MAX_SHOWN_IDENTITIES],
     )

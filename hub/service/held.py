@@ -6,6 +6,7 @@ is done.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -17,10 +18,16 @@ from hub.service import records
 from hub.service.ports import Change
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hub.core.combine import Answer
+    from hub.core.loss import Loss
     from hub.core.question import Question
+    from hub.core.routes import Route
     from hub.service.audit import AuditLog
     from hub.service.ports import Events, Store, WallClock
+
+_MAX_LATEST_BYTES = 64 * 1024 * 1024
 
 _encode = msgspec.json.Encoder().encode
 _decode_held = msgspec.json.Decoder(core.HeldAnswer).decode
@@ -41,6 +48,7 @@ class HeldAnswers:
         self._audit = audit
         self._held: dict[str, core.HeldAnswer] = {}
         self._damaged: dict[str, str] = {}  # Those that cannot be read: by key, why.
+        self._latest = _LatestAnswers(_MAX_LATEST_BYTES)
 
     async def open(self) -> None:
         """Read what is held from before this process started."""
@@ -71,15 +79,23 @@ class HeldAnswers:
         return len(self._held)
 
     def all(self) -> list[core.HeldAnswer]:
-        """What is held, the oldest first."""
-        return sorted(self._held.values(), key=lambda one: (one.since_s, one.id))
+        """What is held, the oldest first, as people see it."""
+        return [shown(one) for one in sorted(self._held.values(), key=lambda one: (one.since_s, one.id))]
 
     def key_of(self, held_id: str) -> str:
         """The question whose answer is held under this id; empty if there is none."""
         return next((key for key, one in self._held.items() if one.id == held_id), "")
 
+    def heard(self, key: str, latest: Latest) -> None:
+        """Remember the latest answer to a question whose answer is held, so that keys can be tried on it."""
+        self._latest.put(key, latest)
+
+    def latest(self, key: str) -> Latest | None:
+        """The latest answer to a question whose answer is held; ``None`` if this process has not heard it."""
+        return self._latest.get(key)
+
     async def hold(
-        self, key: str, question: Question, verdict: core.Verdict, answer: Answer, answer_digest: str
+        self, key: str, question: Question, loss: Loss, answer: Answer, answer_digest: str
     ) -> core.HeldAnswer:
         """Hold an answer in place of the one that was held before it, if any.
 
@@ -87,39 +103,56 @@ class HeldAnswers:
             StoreFailed: it could not be written.
         """
         held = core.HeldAnswer(
-            # Made from what is held, so that the same answer has the same id, and the message the same text.
-            id=records.digest(f"{key} {answer_digest}".encode())[:8],
+            id=_id(key, loss, answer),
             subject=records.subject(question),
             answer_digest=answer_digest,
-            went=len(verdict.went),
-            before=verdict.before,
+            went=len(loss.went),
+            before=loss.before,
             sets=answer.count,
-            missing=verdict.went[: core.MAX_SHOWN_IDENTITIES],
+            missing=loss.went[: core.MAX_SHOWN_IDENTITIES],
             since_s=self._clock(),
-            came=len(verdict.came),
+            came=loss.came,
             input=core.shown_input(_decode_input(question.input_json)),
             members=answer.members,
+            changed=len(loss.changed),
+            lost=loss.lost,
+            keyless=loss.keyless,
+            blind=loss.blind,
+            suggested=loss.suggested,
         )
         await self._store.apply([Change(kind=records.HELD, key=key, value=_encode(held))])
         self._held[key] = held
         return held
 
-    async def decide(
-        self, key: str, held_id: str, decision: Literal["accepted", "rejected"], who: str
-    ) -> core.HeldAnswer:
-        """Write an operator's decision down; no review of the question may be under way.
+    def find(self, key: str, held_id: str) -> core.HeldAnswer:
+        """The answer to a question that is held under this id.
 
         Raises:
-            NoSuchHeldAnswer: nothing is held under this id.
+            NoSuchHeldAnswer: there is none, or no longer.
+        """
+        held = self._held.get(key)
+        if held is None or held.id != held_id:
+            raise NoSuchHeldAnswer(held_id)
+        return held
+
+    async def decide(
+        self,
+        key: str,
+        held: core.HeldAnswer,
+        decision: Literal["accepted", "rejected"],
+        who: str,
+        others: Sequence[Change] = (),
+    ) -> core.HeldAnswer:
+        """Write an operator's decision down, in one step with ``others``; no review may be under way.
+
+        Raises:
             StoreFailed: it could not be written; nothing changed.
         """
-        if key not in self._held or self._held[key].id != held_id:
-            raise NoSuchHeldAnswer(held_id)
-        held = msgspec.structs.replace(self._held[key], decision=decision, decided_by=who)
-        entry = self._audit.decided(held, "accept" if decision == "accepted" else "reject", who)
-        await self._store.apply([Change(kind=records.HELD, key=key, value=_encode(held)), entry])
-        self._held[key] = held
-        return held
+        decided = msgspec.structs.replace(held, decision=decision, decided_by=who)
+        entry = self._audit.decided(decided, "accept" if decision == "accepted" else "reject", who)
+        await self._store.apply([Change(kind=records.HELD, key=key, value=_encode(decided)), entry, *others])
+        self._held[key] = decided
+        return shown(decided)
 
     def dropped(self, key: str, how: str) -> list[Change]:
         """What has to be written when a question is answered: nothing of it is held any longer."""
@@ -133,12 +166,68 @@ class HeldAnswers:
 
     def drop(self, key: str) -> core.HeldAnswer | None:
         """Take what the store has now: nothing is held. What was, or ``None``."""
+        self._latest.drop(key)
         return self._held.pop(key, None)
+
+
+class Latest(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """An answer that is held, with the route that made it."""
+
+    route: Route
+    answer: Answer
+
+
+class _LatestAnswers:
+    """The answers that were held last, within a bound on their bytes."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max = max_bytes
+        self._size = 0
+        self._answers: OrderedDict[str, Latest] = OrderedDict()
+
+    def get(self, key: str) -> Latest | None:
+        return self._answers.get(key)
+
+    def put(self, key: str, latest: Latest) -> None:
+        self.drop(key)
+        self._answers[key] = latest
+        self._size += len(latest.answer.body)
+        while self._size > self._max and len(self._answers) > 1:
+            self.drop(next(iter(self._answers)))
+
+    def drop(self, key: str) -> None:
+        dropped = self._answers.pop(key, None)
+        if dropped is not None:
+            self._size -= len(dropped.answer.body)
+
+
+def _id(key: str, loss: Loss, answer: Answer) -> str:
+    """Made from what is missing, so that answers that lose the same have the same id, and the message the same text."""
+    sets = answer.count if loss.blind else ""
+    return records.digest(f"{key} {loss.lost.hex()} {sets}".encode())[:8]
+
+
+def shown(held: core.HeldAnswer) -> core.HeldAnswer:
+    """A held answer without what only the hub needs."""
+    return msgspec.structs.replace(held, lost=None)
 
 
 def message(route: str, held: core.HeldAnswer) -> str:
     """What callers read while an answer is held."""
-    missing = f'route "{route}": {held.went} of {held.before} parameter sets are missing from the answer'
+    what = f'route "{route}": {_what(held)}'
     if held.decision == "rejected":
-        return f"{missing}; an operator rejected it ({held.id}), and nothing was changed"
-    return f"{missing}; nothing was changed. If this is intended, run: appset-hub accept {held.id}"
+        return f"{what}; an operator rejected it ({held.id}), and nothing was changed"
+    keys = f" --unique-by {','.join(held.suggested)}" if held.suggested and held.changed else ""
+    separator = "." if keys else ";"
+    nothing = "Nothing" if keys else "nothing"
+    return f"{what}{separator} {nothing} was changed. If this is intended, run: appset-hub accept {held.id}{keys}"
+
+
+def _what(held: core.HeldAnswer) -> str:
+    if not held.keyless or not (held.changed or held.blind):
+        return f"{held.went} of {held.before} parameter sets are missing from the answer"
+    unknown = "the hub does not know which keys identify a set"
+    if not held.changed:
+        return f"{held.went} of {held.before} sets are missing or changed; {unknown}"
+    suggestion = f". Suggested: unique_by: [{', '.join(held.suggested)}]" if held.suggested else ""
+    return f"{held.changed} of {held.before} sets changed, {held.went} missing; {unknown}{suggestion}"

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import msgspec
 
 from hub.core import guard as core
-from hub.core.errors import StoreDamaged
 from hub.core.events import BaselineInherited
 from hub.core.uses import Origin, inherits, origin
 from hub.service import records
@@ -151,7 +150,7 @@ class Inheritance:
                 fields["changes"] = msgspec.Raw(self._told(fields["changes"]))
             return _encode(fields)
         except (msgspec.DecodeError, UnicodeError, KeyError) as error:
-            raise StoreDamaged(records.damage(kind, key)) from error
+            raise records.damaged(kind, key) from error
 
     def _told(self, changes: msgspec.Raw) -> bytes:
         """The history, with an entry that says where it comes from."""

@@ -171,6 +171,7 @@ class Membership:
         grants = list(grants)
         before = {backend: self._directory.ignored_claim(backend) for backend in self._directory.backends}
         self._directory.set_grants(grants)
+        self._routing.set_configured_keys({grant.backend: grant.unique_by for grant in grants if grant.unique_by})
         for grant in grants:
             known = before.get(grant.backend, ())
             ignored = tuple(one for one in self._directory.ignored_claim(grant.backend) if one not in known)
@@ -258,6 +259,7 @@ class Membership:
 
     def _join(self, instance: Instance[Link]) -> None:
         replaced = self._directory.join(instance)
+        self._routing.set_declared_keys(instance.info.name, self._directory.unique_by(instance.info.name))
         if replaced is not None:
             replaced.link.close()
             self._tell_left(replaced, "attached or registered again")

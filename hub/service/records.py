@@ -24,6 +24,8 @@ FREEZES = "freezes"
 META = "meta"
 """Of the store itself: that it is initialised, under the key ``STORE``."""
 STORE = "store"
+KEYS = "keys"
+"""Keys that operators have taught, under ``route/NAME`` or ``backend/NAME``."""
 SEEN = "seen"
 """Of a backend: it has connected to this hub, or an operator has forgotten it."""
 
@@ -59,12 +61,12 @@ def read(decode: Decode[T], kind: str, key: str, value: bytes) -> T:
     try:
         return decode(value)
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise StoreDamaged(damage(kind, key)) from error
+        raise damaged(kind, key) from error
 
 
-def damage(kind: str, key: str) -> str:
-    """What is said of a record that cannot be read."""
-    return (
+def damaged(kind: str, key: str) -> StoreDamaged:
+    """The error for a record that is not what it should be."""
+    return StoreDamaged(
         f'the record "{kind}" of "{key}" in the hub\'s store is damaged; Applications are left unchanged. Restore '
         "the store from a backup; to list what is damaged, run: appset-hub store check"
     )

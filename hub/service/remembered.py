@@ -13,6 +13,7 @@ import msgspec
 if TYPE_CHECKING:
     from hub.core.answer import CheckedAnswer
     from hub.core.combine import Answer
+    from hub.core.keys import Identification
     from hub.core.question import Question
     from hub.core.routes import Route
 
@@ -20,13 +21,20 @@ if TYPE_CHECKING:
 class Remembered(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The last accepted answer to a question: each member's, by name, and what the route combined them to.
 
+    It was taken by the rules of ``route``, and its sets were told apart by ``identification``.
+
     Until ``fresh_until_s``, on the loop's clock, it may be given again without asking.
     """
 
     route: Route
+    identification: Identification | None = None
     members: dict[str, CheckedAnswer]
     combined: Answer
     fresh_until_s: float = 0.0
+
+    def fits(self, route: Route, identification: Identification) -> bool:
+        """Whether the same rules apply now."""
+        return self.route is route and self.identification is identification
 
     @property
     def size_bytes(self) -> int:

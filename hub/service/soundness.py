@@ -8,6 +8,7 @@ import msgspec
 
 from hub.core import guard as core
 from hub.core.freezes import Freeze
+from hub.core.keys import Keys
 from hub.core.uses import Use
 from hub.service import records
 from hub.service.keeping import StoreRecord
@@ -26,6 +27,7 @@ _JSON: dict[str, Any] = {
     records.AUDIT: core.AuditEntry,
     records.FREEZES: Freeze,
     records.USES: Use,
+    records.KEYS: Keys,
     CLAIMS: tuple[str, ...],
 }
 _DECODERS: dict[str, Any] = {

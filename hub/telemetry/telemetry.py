@@ -61,6 +61,8 @@ class Telemetry:
             ev.InputVaries: self._input_varies,
             ev.RouteFrozen: self._route_frozen,
             ev.FreezeLifted: self._freeze_lifted,
+            ev.KeysTaught: self._keys_taught,
+            ev.KeysForgotten: self._keys_forgotten,
             ev.BackendFailure: self._backend_failure,
             ev.InstanceJoined: self._instance_joined,
             ev.InstanceLeft: self._instance_left,
@@ -171,7 +173,14 @@ class Telemetry:
 
     def _answer_held_back(self, event: ev.AnswerHeldBack) -> None:
         self._metrics.guard.labels(event.route, "held").inc()
-        self._log.warning("answer_held", route=event.route, held_id=event.held_id, missing=event.went, of=event.before)
+        self._log.warning(
+            "answer_held",
+            route=event.route,
+            held_id=event.held_id,
+            missing=event.went,
+            changed=event.changed,
+            of=event.before,
+        )
 
     def _drop_observed(self, event: ev.DropObserved) -> None:
         self._metrics.guard.labels(event.route, "observed").inc()
@@ -225,6 +234,12 @@ class Telemetry:
 
     def _freeze_lifted(self, event: ev.FreezeLifted) -> None:
         self._log.warning("unfrozen", route=event.route or ALL_ROUTES, who=event.who)
+
+    def _keys_taught(self, event: ev.KeysTaught) -> None:
+        self._log.warning("keys_taught", keys=event.keys, who=event.who, **{event.kind: event.name})
+
+    def _keys_forgotten(self, event: ev.KeysForgotten) -> None:
+        self._log.warning("keys_forgotten", keys=event.keys, who=event.who, **{event.kind: event.name})
 
     def _backend_failure(self, event: ev.BackendFailure) -> None:
         self._log.warning(

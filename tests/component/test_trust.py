@@ -96,16 +96,26 @@ async def test_when_the_sets_are_back_nothing_is_held_any_more() -> None:
 
 
 @on_virtual_time
-async def test_an_operator_lets_exactly_the_held_answer_through() -> None:
-    hub = await hub_that_hears(TEN, THREE, FOUR, THREE, numbered(*range(20)), numbered(1), of=guarded())
+async def test_an_acceptance_covers_no_answer_that_loses_another_set() -> None:
+    hub = await hub_that_hears(TEN, THREE, numbered(0, 1, 9), of=guarded())
     await hub.ask()
     await hub.refusal()
     (held,) = hub.guard.held()
     await hub.guard.decide(held.id, "accepted", "ada")
-    assert isinstance(await hub.refusal(), AnswerHeld), "another answer than the one that was accepted"
+    assert isinstance(await hub.refusal(), AnswerHeld), "set 2 is missing, which was there when it was accepted"
     (other,) = hub.guard.held()
     assert other.id != held.id
     assert other.decision == ""
+
+
+@on_virtual_time
+async def test_an_acceptance_covers_an_answer_that_loses_less() -> None:
+    hub = await hub_that_hears(TEN, THREE, FOUR, of=guarded())
+    await hub.ask()
+    await hub.refusal()
+    await hub.guard.decide(hub.guard.held()[0].id, "accepted", "ada")
+    assert len(await hub.ask()) == 4
+    assert hub.guard.held() == []
 
 
 @on_virtual_time

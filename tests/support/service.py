@@ -30,6 +30,7 @@ from hub.service.overview import Overview
 from hub.service.pool import Pool
 from hub.service.remembered import RememberedAnswers
 from hub.service.routing import Routing
+from hub.service.taught import TaughtKeys
 from hub.service.timekeeper import Timekeeper
 from tests.support.fakes import FakeDialler, FakeEvents, FakeLink, FakeSchemas, FakeStore
 
@@ -96,6 +97,9 @@ class Service:
         answer_limits = answer_limits or Limits()
         schemas = FakeSchemas()
         audit = AuditLog(self.store, self.now)
+        self.taught = TaughtKeys(
+            store=self.store, events=self.events, clock=self.now, audit=audit, routing=self.routing
+        )
         self.guarding = guarding(
             store=self.store,
             events=self.events,
@@ -103,6 +107,7 @@ class Service:
             monotonic=self.now,
             audit=audit,
             routing=self.routing,
+            taught=self.taught,
             kept_questions=kept_questions,
         )
         self.guarding.askers.take([ARGOCD.name])

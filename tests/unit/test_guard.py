@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.core.guard import MAX_IDENTITY_CHARS, GuardPolicy, identities, judge
+from hub.core.guard import GuardPolicy, judge
+from hub.core.identity import MAX_IDENTITY_CHARS, identities
 
 NUMBERED = [f"s{number}" for number in range(10)]
 

@@ -42,6 +42,7 @@ def backend_info(backend: Backend, instance: str) -> registry_pb2.BackendInfo:
         application_sets=backend.application_sets,
         input_schema_json=backend.input_schema_json(),
         max_in_flight=backend.max_in_flight,
+        unique_by=backend.unique_by,
     )
 
 

@@ -19,6 +19,7 @@ from appset_hub.endpoints import Endpoint
 from appset_hub.errors import InvalidSettings
 from appset_hub.files import check_authorities, check_pair, read_token
 from appset_hub.functions import function_problem
+from appset_hub.keys import key_problems
 from appset_hub.schemas import encode_schema
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Backend:
     `version`: your own, for operators. `instance`: unique for one process; made up when empty.
     `input_schema`: a JSON Schema (2020-12) of the input; the hub checks it before it asks.
     `max_in_flight`: how many questions to answer at once; 0: the hub decides. A plain function gets as many threads.
+    `unique_by`: the keys whose values identify a parameter set, as `["name"]`. The hub then lets a release pass that
+    changes other values, and refuses an answer in which two sets have the same values under them, or one has none.
     """
 
     function: Function
@@ -57,6 +60,7 @@ class Backend:
     instance: str = ""
     input_schema: Mapping[str, Any] | None = None
     max_in_flight: int = 0
+    unique_by: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -65,6 +69,7 @@ class Backend:
         problems.add(*claim_problems(self.application_sets))
         problems.add(*(_text_problem(getattr(self, key), key) for key in ("version", "instance")))
         problems.add(_in_flight_problem(self.max_in_flight))
+        problems.add(*key_problems(self.unique_by))
         with problems.collected():
             self.input_schema_json()
         problems.raise_any()

@@ -26,7 +26,7 @@ from appset_hub.v1 import backend_pb2 as appset__hub_dot_v1_dot_backend__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61ppset_hub/v1/registry.proto\x12\rappset_hub.v1\x1a\x1b\x61ppset_hub/v1/backend.proto\x1a\x1egoogle/protobuf/duration.proto\"\x8a\x01\n\x0b\x42\x61\x63kendInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x18\n\x10\x61pplication_sets\x18\x04 \x03(\t\x12\x19\n\x11input_schema_json\x18\x05 \x01(\x0c\x12\x15\n\rmax_in_flight\x18\x06 \x01(\r\"O\n\x0fRegisterRequest\x12+\n\x07\x62\x61\x63kend\x18\x01 \x01(\x0b\x32\x1a.appset_hub.v1.BackendInfo\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"\\\n\x10RegisterResponse\x12&\n\x03ttl\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12 \n\x18ignored_application_sets\x18\x02 \x03(\t\"3\n\x11\x44\x65registerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\"\x14\n\x12\x44\x65registerResponse\"\x94\x01\n\rAttachRequest\x12%\n\x05hello\x18\x01 \x01(\x0b\x32\x14.appset_hub.v1.HelloH\x00\x12)\n\x07\x61nswers\x18\x02 \x01(\x0b\x32\x16.appset_hub.v1.AnswersH\x00\x12)\n\x07leaving\x18\x03 \x01(\x0b\x32\x16.appset_hub.v1.LeavingH\x00\x42\x06\n\x04kind\"\xc4\x01\n\x0e\x41ttachResponse\x12)\n\x07welcome\x18\x01 \x01(\x0b\x32\x16.appset_hub.v1.WelcomeH\x00\x12-\n\tquestions\x18\x02 \x01(\x0b\x32\x18.appset_hub.v1.QuestionsH\x00\x12)\n\x07\x63\x61ncels\x18\x03 \x01(\x0b\x32\x16.appset_hub.v1.CancelsH\x00\x12%\n\x05\x64rain\x18\x04 \x01(\x0b\x32\x14.appset_hub.v1.DrainH\x00\x42\x06\n\x04kind\"4\n\x05Hello\x12+\n\x07\x62\x61\x63kend\x18\x01 \x01(\x0b\x32\x1a.appset_hub.v1.BackendInfo\"r\n\x07Welcome\x12\x14\n\x0chub_instance\x18\x01 \x01(\t\x12\x15\n\rmax_in_flight\x18\x02 \x01(\r\x12\x18\n\x10max_answer_bytes\x18\x03 \x01(\x04\x12 \n\x18ignored_application_sets\x18\x04 \x03(\t\"\x8b\x01\n\x08Question\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x30\n\x07request\x18\x02 \x01(\x0b\x32\x1f.appset_hub.v1.GetParamsRequest\x12,\n\ttime_left\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0btraceparent\x18\x04 \x01(\t\"7\n\tQuestions\x12*\n\tquestions\x18\x01 \x03(\x0b\x32\x17.appset_hub.v1.Question\"(\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x89\x01\n\x06\x41nswer\x12\x13\n\x0bquestion_id\x18\x01 \x01(\x04\x12\x34\n\x08response\x18\x02 \x01(\x0b\x32 .appset_hub.v1.GetParamsResponseH\x00\x12)\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x16.appset_hub.v1.FailureH\x00\x42\t\n\x07outcome\"1\n\x07\x41nswers\x12&\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x15.appset_hub.v1.Answer\"\x1f\n\x07\x43\x61ncels\x12\x14\n\x0cquestion_ids\x18\x01 \x03(\x04\"\t\n\x07Leaving\"\x07\n\x05\x44rain2\xfc\x01\n\x0fRegistryService\x12I\n\x06\x41ttach\x12\x1c.appset_hub.v1.AttachRequest\x1a\x1d.appset_hub.v1.AttachResponse(\x01\x30\x01\x12K\n\x08Register\x12\x1e.appset_hub.v1.RegisterRequest\x1a\x1f.appset_hub.v1.RegisterResponse\x12Q\n\nDeregister\x12 .appset_hub.v1.DeregisterRequest\x1a!.appset_hub.v1.DeregisterResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61ppset_hub/v1/registry.proto\x12\rappset_hub.v1\x1a\x1b\x61ppset_hub/v1/backend.proto\x1a\x1egoogle/protobuf/duration.proto\"\x9d\x01\n\x0b\x42\x61\x63kendInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x18\n\x10\x61pplication_sets\x18\x04 \x03(\t\x12\x19\n\x11input_schema_json\x18\x05 \x01(\x0c\x12\x15\n\rmax_in_flight\x18\x06 \x01(\r\x12\x11\n\tunique_by\x18\x07 \x03(\t\"O\n\x0fRegisterRequest\x12+\n\x07\x62\x61\x63kend\x18\x01 \x01(\x0b\x32\x1a.appset_hub.v1.BackendInfo\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"\\\n\x10RegisterResponse\x12&\n\x03ttl\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12 \n\x18ignored_application_sets\x18\x02 \x03(\t\"3\n\x11\x44\x65registerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\"\x14\n\x12\x44\x65registerResponse\"\x94\x01\n\rAttachRequest\x12%\n\x05hello\x18\x01 \x01(\x0b\x32\x14.appset_hub.v1.HelloH\x00\x12)\n\x07\x61nswers\x18\x02 \x01(\x0b\x32\x16.appset_hub.v1.AnswersH\x00\x12)\n\x07leaving\x18\x03 \x01(\x0b\x32\x16.appset_hub.v1.LeavingH\x00\x42\x06\n\x04kind\"\xc4\x01\n\x0e\x41ttachResponse\x12)\n\x07welcome\x18\x01 \x01(\x0b\x32\x16.appset_hub.v1.WelcomeH\x00\x12-\n\tquestions\x18\x02 \x01(\x0b\x32\x18.appset_hub.v1.QuestionsH\x00\x12)\n\x07\x63\x61ncels\x18\x03 \x01(\x0b\x32\x16.appset_hub.v1.CancelsH\x00\x12%\n\x05\x64rain\x18\x04 \x01(\x0b\x32\x14.appset_hub.v1.DrainH\x00\x42\x06\n\x04kind\"4\n\x05Hello\x12+\n\x07\x62\x61\x63kend\x18\x01 \x01(\x0b\x32\x1a.appset_hub.v1.BackendInfo\"r\n\x07Welcome\x12\x14\n\x0chub_instance\x18\x01 \x01(\t\x12\x15\n\rmax_in_flight\x18\x02 \x01(\r\x12\x18\n\x10max_answer_bytes\x18\x03 \x01(\x04\x12 \n\x18ignored_application_sets\x18\x04 \x03(\t\"\x8b\x01\n\x08Question\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x30\n\x07request\x18\x02 \x01(\x0b\x32\x1f.appset_hub.v1.GetParamsRequest\x12,\n\ttime_left\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0btraceparent\x18\x04 \x01(\t\"7\n\tQuestions\x12*\n\tquestions\x18\x01 \x03(\x0b\x32\x17.appset_hub.v1.Question\"(\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x89\x01\n\x06\x41nswer\x12\x13\n\x0bquestion_id\x18\x01 \x01(\x04\x12\x34\n\x08response\x18\x02 \x01(\x0b\x32 .appset_hub.v1.GetParamsResponseH\x00\x12)\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x16.appset_hub.v1.FailureH\x00\x42\t\n\x07outcome\"1\n\x07\x41nswers\x12&\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x15.appset_hub.v1.Answer\"\x1f\n\x07\x43\x61ncels\x12\x14\n\x0cquestion_ids\x18\x01 \x03(\x04\"\t\n\x07Leaving\"\x07\n\x05\x44rain2\xfc\x01\n\x0fRegistryService\x12I\n\x06\x41ttach\x12\x1c.appset_hub.v1.AttachRequest\x1a\x1d.appset_hub.v1.AttachResponse(\x01\x30\x01\x12K\n\x08Register\x12\x1e.appset_hub.v1.RegisterRequest\x1a\x1f.appset_hub.v1.RegisterResponse\x12Q\n\nDeregister\x12 .appset_hub.v1.DeregisterRequest\x1a!.appset_hub.v1.DeregisterResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,39 +34,39 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'appset_hub.v1.registry_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_BACKENDINFO']._serialized_start=109
-  _globals['_BACKENDINFO']._serialized_end=247
-  _globals['_REGISTERREQUEST']._serialized_start=249
-  _globals['_REGISTERREQUEST']._serialized_end=328
-  _globals['_REGISTERRESPONSE']._serialized_start=330
-  _globals['_REGISTERRESPONSE']._serialized_end=422
-  _globals['_DEREGISTERREQUEST']._serialized_start=424
-  _globals['_DEREGISTERREQUEST']._serialized_end=475
-  _globals['_DEREGISTERRESPONSE']._serialized_start=477
-  _globals['_DEREGISTERRESPONSE']._serialized_end=497
-  _globals['_ATTACHREQUEST']._serialized_start=500
-  _globals['_ATTACHREQUEST']._serialized_end=648
-  _globals['_ATTACHRESPONSE']._serialized_start=651
-  _globals['_ATTACHRESPONSE']._serialized_end=847
-  _globals['_HELLO']._serialized_start=849
-  _globals['_HELLO']._serialized_end=901
-  _globals['_WELCOME']._serialized_start=903
-  _globals['_WELCOME']._serialized_end=1017
-  _globals['_QUESTION']._serialized_start=1020
-  _globals['_QUESTION']._serialized_end=1159
-  _globals['_QUESTIONS']._serialized_start=1161
-  _globals['_QUESTIONS']._serialized_end=1216
-  _globals['_FAILURE']._serialized_start=1218
-  _globals['_FAILURE']._serialized_end=1258
-  _globals['_ANSWER']._serialized_start=1261
-  _globals['_ANSWER']._serialized_end=1398
-  _globals['_ANSWERS']._serialized_start=1400
-  _globals['_ANSWERS']._serialized_end=1449
-  _globals['_CANCELS']._serialized_start=1451
-  _globals['_CANCELS']._serialized_end=1482
-  _globals['_LEAVING']._serialized_start=1484
-  _globals['_LEAVING']._serialized_end=1493
-  _globals['_DRAIN']._serialized_start=1495
-  _globals['_DRAIN']._serialized_end=1502
-  _globals['_REGISTRYSERVICE']._serialized_start=1505
-  _globals['_REGISTRYSERVICE']._serialized_end=1757
+  _globals['_BACKENDINFO']._serialized_end=266
+  _globals['_REGISTERREQUEST']._serialized_start=268
+  _globals['_REGISTERREQUEST']._serialized_end=347
+  _globals['_REGISTERRESPONSE']._serialized_start=349
+  _globals['_REGISTERRESPONSE']._serialized_end=441
+  _globals['_DEREGISTERREQUEST']._serialized_start=443
+  _globals['_DEREGISTERREQUEST']._serialized_end=494
+  _globals['_DEREGISTERRESPONSE']._serialized_start=496
+  _globals['_DEREGISTERRESPONSE']._serialized_end=516
+  _globals['_ATTACHREQUEST']._serialized_start=519
+  _globals['_ATTACHREQUEST']._serialized_end=667
+  _globals['_ATTACHRESPONSE']._serialized_start=670
+  _globals['_ATTACHRESPONSE']._serialized_end=866
+  _globals['_HELLO']._serialized_start=868
+  _globals['_HELLO']._serialized_end=920
+  _globals['_WELCOME']._serialized_start=922
+  _globals['_WELCOME']._serialized_end=1036
+  _globals['_QUESTION']._serialized_start=1039
+  _globals['_QUESTION']._serialized_end=1178
+  _globals['_QUESTIONS']._serialized_start=1180
+  _globals['_QUESTIONS']._serialized_end=1235
+  _globals['_FAILURE']._serialized_start=1237
+  _globals['_FAILURE']._serialized_end=1277
+  _globals['_ANSWER']._serialized_start=1280
+  _globals['_ANSWER']._serialized_end=1417
+  _globals['_ANSWERS']._serialized_start=1419
+  _globals['_ANSWERS']._serialized_end=1468
+  _globals['_CANCELS']._serialized_start=1470
+  _globals['_CANCELS']._serialized_end=1501
+  _globals['_LEAVING']._serialized_start=1503
+  _globals['_LEAVING']._serialized_end=1512
+  _globals['_DRAIN']._serialized_start=1514
+  _globals['_DRAIN']._serialized_end=1521
+  _globals['_REGISTRYSERVICE']._serialized_start=1524
+  _globals['_REGISTRYSERVICE']._serialized_end=1776
 # @@protoc_insertion_point(module_scope)

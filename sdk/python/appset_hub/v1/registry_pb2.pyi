@@ -32,6 +32,7 @@ class BackendInfo(_message.Message):
     APPLICATION_SETS_FIELD_NUMBER: _builtins.int
     INPUT_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
     MAX_IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    UNIQUE_BY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Required. The backend's name in the hub's configuration: a DNS-1123 label."""
     instance: _builtins.str
@@ -50,6 +51,15 @@ class BackendInfo(_message.Message):
         configuration grants. Empty claims nothing: the backend then serves only routes whose configuration names it.
         """
 
+    @_builtins.property
+    def unique_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Optional. The keys whose values identify a parameter set: in the next answer, the set with equal values is the same
+        set, and its other values may have changed. Every set MUST have a value other than null and the empty text under
+        each key, and no two sets of an answer may have the same values; the hub refuses an answer that breaks this. At most
+        8 keys of the top level. Empty: the hub cannot tell a changed set from a missing one, and holds an answer in which
+        many have changed until an operator accepts it. Keys in the hub's configuration come before these.
+        """
+
     def __init__(
         self,
         *,
@@ -59,10 +69,11 @@ class BackendInfo(_message.Message):
         application_sets: _abc.Iterable[_builtins.str] | None = ...,
         input_schema_json: _builtins.bytes = ...,
         max_in_flight: _builtins.int = ...,
+        unique_by: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_sets", b"application_sets", "input_schema_json", b"input_schema_json", "instance", b"instance", "max_in_flight", b"max_in_flight", "name", b"name", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_sets", b"application_sets", "input_schema_json", b"input_schema_json", "instance", b"instance", "max_in_flight", b"max_in_flight", "name", b"name", "unique_by", b"unique_by", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
