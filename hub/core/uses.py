@@ -5,7 +5,7 @@ A baseline is evicted by disuse only, and inherited only from a question that is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -21,8 +21,8 @@ ONE_OFF_S = 86400.0
 HARD_BOUND = 2
 """So many times the limit on kept questions there is room, rather than drop one that is in use."""
 
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
-_encode = msgspec.json.Encoder(order="sorted").encode
+_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode  # Values stay as they are, byte by byte.
+_encode = msgspec.json.Encoder().encode
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):

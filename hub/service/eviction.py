@@ -6,7 +6,6 @@ limit, because one question too many must not cost another its protection; beyon
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,8 +17,6 @@ from hub.service import records
 from hub.service.ports import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from hub.service.baselines import Baselines
     from hub.service.held import HeldAnswers
     from hub.service.ports import Events, Store
@@ -59,19 +56,20 @@ class Eviction:
     def _bound(self) -> int:
         return HARD_BOUND * self._limit
 
-    def check_room(self) -> None:
-        """Let a new question have a baseline.
+    def has_room(self) -> bool:
+        """Whether one more question may have a baseline."""
+        if len(self._uses) < self._bound:
+            return True
+        self._uses.due.set()
+        return False
 
-        Raises:
-            BaselinesFull: there is no room for one.
-        """
-        if len(self._uses) >= self._bound:
-            self._uses.due.set()
-            raise BaselinesFull(
-                f"the hub keeps baselines for {self._bound} questions, all in use, and this question is new; its "
-                "Applications are left unchanged. Raise limits.kept_questions in hub.yaml, or if an input differs in "
-                "every question, add it to guard.ignore_inputs"
-            )
+    def refusal(self) -> BaselinesFull:
+        """What a new question gets if it may not."""
+        return BaselinesFull(
+            f"the hub keeps baselines for {self._bound} questions, all in use, and this question is new; its "
+            "Applications are left unchanged. Raise limits.kept_questions in hub.yaml, or if an input differs in "
+            "every question, add it to guard.ignore_inputs"
+        )
 
     async def tend(self) -> None:
         """Write what was used, and drop what may be.
@@ -82,14 +80,13 @@ class Eviction:
         await self._uses.write()
         excess = len(self._uses) - self._limit
         if excess > 0:
-            await self._drop(islice(self._uses.unused(), excess))
+            await self._drop(await self._uses.unused(excess))
         if len(self._uses) >= self._bound:
             excess = len(self._uses) - self._bound + max(1, self._limit // _PART_FREED)
-            await self._drop(islice(self._uses.one_off(ONE_OFF_S), excess))
+            await self._drop(await self._uses.one_off(ONE_OFF_S, excess))
         self._tell()
 
-    async def _drop(self, keys: Iterable[str]) -> None:
-        chosen = list(keys)
+    async def _drop(self, chosen: list[str]) -> None:
         for start in range(0, len(chosen), _BATCH):
             batch = chosen[start : start + _BATCH]
             await self._store.apply(

@@ -93,8 +93,8 @@ class Guard:
         async with self._only_one(key):
             # Read again: while a configuration changes, a question may be under way twice.
             known = await self._find(key, question, asked)
-            if known is None:
-                self._newcomers.check_room()
+            if known is None and not self._newcomers.admits(route.trust.guard):
+                return
             await self._review(key, question, route, known, answer)
 
     async def _find(self, key: str, question: Question, asked: Question) -> Known | None:

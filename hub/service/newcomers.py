@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hub.core.guard import GuardPolicy
     from hub.core.question import Question
     from hub.service.eviction import Eviction
     from hub.service.inheritance import Inheritance
@@ -33,13 +34,17 @@ class Newcomers:
         """
         return await self._inheritance.inherit(key, question, asked)
 
-    def check_room(self) -> None:
-        """Let a question have a first baseline.
+    def admits(self, policy: GuardPolicy) -> bool:
+        """Whether a question gets a first baseline; a guard that only observes lets it pass without one.
 
         Raises:
-            BaselinesFull: there is no room for one.
+            BaselinesFull: there is no room for one, so its answer must not leave.
         """
-        self._eviction.check_room()
+        if self._eviction.has_room():
+            return True
+        if policy.mode == "observe":
+            return False
+        raise self._eviction.refusal()
 
     def answered(self, key: str, question: Question) -> None:
         """A question has got its first baseline."""

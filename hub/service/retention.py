@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hub.service.uses import Uses
 
 _EVERY_S = 600.0
+_PAUSE_S = 5.0  # Between two turns, however much there is to do.
 
 
 class Kept(Protocol):
@@ -32,15 +33,23 @@ class Kept(Protocol):
 
 
 async def keep_bounded(store: Pruning, kept: Kept, limit: int) -> None:
-    """Tend the store every ten minutes, or when it is due, until cancelled."""
+    """Tend the store every ten minutes, and baselines also when it is due, until cancelled."""
     while True:
-        # The store has said why it failed; the next turn tries again.
-        with suppress(StoreFailed, StoreLost):
-            await kept.eviction.tend()
         # A last good answer is written again as long as it is given, so those that are left behind are unused.
         for kind in (records.LAST_GOOD, records.AUDIT):
             with suppress(StoreFailed, StoreLost):
                 await store.prune((kind,), limit)
+        await _tend(kept, asyncio.get_running_loop().time() + _EVERY_S)
+
+
+async def _tend(kept: Kept, until_s: float) -> None:
+    """Turns until then: the first at once, the others when they are due."""
+    loop = asyncio.get_running_loop()
+    while loop.time() < until_s:
+        # The store has said why it failed; the next turn tries again.
+        with suppress(StoreFailed, StoreLost):
+            await kept.eviction.tend()
+        await asyncio.sleep(_PAUSE_S)
         with suppress(TimeoutError):
-            async with asyncio.timeout(_EVERY_S):
+            async with asyncio.timeout_at(until_s):
                 await kept.uses.due.wait()

@@ -18,7 +18,7 @@ from hub.service import records
 from hub.service.ports import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable
 
     from hub.core.guard import GuardPolicy
     from hub.core.question import Question
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 _WRITE_AFTER_S = 86400.0  # How old the time in the store may be: not each question writes each time.
 _MAX_COUNTED = 10_000  # Questions between two times.
+_MOST_COUNTED = 5 * _MAX_COUNTED  # From here on, each is worked out at once.
+_LONG_INPUT_BYTES = 4096  # The key of such a question takes less memory.
 _SLICE = 200  # Questions that are worked out without letting the loop go on.
+_LOOKED_AT = 2000  # As above, where less is done with each.
+_MAX_CHOSEN = 1000  # That are dropped in one turn.
 _NEVER_S = float("-inf")
 
 
@@ -78,7 +82,7 @@ class Uses:
         self._kept: dict[str, _Kept] = {}
         self._names: dict[str, dict[Origin, int]] = {}
         self._origins: dict[Origin, Origin] = {}
-        self._counted: dict[Question, int] = {}
+        self._counted: dict[Question | str, int] = {}
         self._unwritten: set[str] = set()
         self.due = asyncio.Event()
 
@@ -91,9 +95,11 @@ class Uses:
             except StoreDamaged:
                 continue  # As if an older hub had not written it.
             self._add(key, use, written_at_s=use.used_at_s)
-        for key in await self._store.keys(records.BASELINES):
-            if key not in self._kept:
-                await self._adopt(key, now_s)
+        baselines = frozenset(await self._store.keys(records.BASELINES))
+        for key in self._kept.keys() - baselines:
+            self.forget(key)
+        for key in sorted(baselines - self._kept.keys()):
+            await self._adopt(key, now_s)
 
     async def _adopt(self, key: str, now_s: float) -> None:
         value = await self._store.get(records.BASELINES, key)
@@ -116,10 +122,16 @@ class Uses:
 
     def count(self, question: Question) -> None:
         """A question is asked."""
+        asked = question if len(question.input_json) < _LONG_INPUT_BYTES else self._key(question)
         counted = self._counted
-        counted[question] = counted.get(question, 0) + 1
+        counted[asked] = counted.get(asked, 0) + 1
         if len(counted) >= _MAX_COUNTED:
             self.due.set()
+            if len(counted) >= _MOST_COUNTED:
+                self._used(asked, counted.pop(asked), self._clock(), self._monotonic())
+
+    def _key(self, question: Question) -> str:
+        return records.key(without(question, self._policies.policy(question.route).ignore_inputs))
 
     def made(self, key: str, question: Question) -> None:
         """A question has got its baseline."""
@@ -149,7 +161,7 @@ class Uses:
         return len(self._kept)
 
     def used_at_s(self, key: str) -> float:
-        """When a question was asked last, about."""
+        """When a question that is kept was asked last, about."""
         return self._kept[key].used_at_s
 
     def others(self, question: Question) -> list[Origin]:
@@ -187,13 +199,13 @@ class Uses:
     async def _work_out(self) -> None:
         counted, self._counted = self._counted, {}
         now_s, seen_s = self._clock(), self._monotonic()
-        for number, (question, times) in enumerate(counted.items(), 1):
-            self._used(question, times, now_s, seen_s)
+        for number, (asked, times) in enumerate(counted.items(), 1):
+            self._used(asked, times, now_s, seen_s)
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
 
-    def _used(self, question: Question, times: int, now_s: float, seen_s: float) -> None:
-        key = records.key(without(question, self._policies.policy(question.route).ignore_inputs))
+    def _used(self, asked: Question | str, times: int, now_s: float, seen_s: float) -> None:
+        key = asked if isinstance(asked, str) else self._key(asked)
         kept = self._kept.get(key)
         if kept is None:
             return
@@ -203,28 +215,23 @@ class Uses:
             self._unwritten.add(key)
         kept.again, kept.used_at_s, kept.seen_s = again, now_s, seen_s
 
-    def unused(self) -> Iterator[str]:
-        """Questions that were not asked for as long as their route's guard keeps them, the longest first."""
-        now_s, monotonic_s = self._clock(), self._monotonic()
-        yield from self._sorted(
-            key
-            for key, one in self._kept.items()
-            if self._idle_s(one, now_s, monotonic_s) > self._policies.policy(one.subject.route).keep_s
-        )
+    async def unused(self, most: int) -> list[str]:
+        """Up to ``most`` questions that were not asked for as long as their guard keeps them, the longest first."""
+        return await self._idle(most, lambda one, idle_s: idle_s > self._policies.policy(one.subject.route).keep_s)
 
-    def one_off(self, older_than_s: float) -> Iterator[str]:
-        """Questions that were asked once, so long ago, the longest first."""
-        now_s, monotonic_s = self._clock(), self._monotonic()
-        yield from self._sorted(
-            key
-            for key, one in self._kept.items()
-            if not one.again and self._idle_s(one, now_s, monotonic_s) > older_than_s
-        )
+    async def one_off(self, older_than_s: float, most: int) -> list[str]:
+        """Up to ``most`` questions that were asked once, so long ago, the longest first."""
+        return await self._idle(most, lambda one, idle_s: not one.again and idle_s > older_than_s)
 
-    @staticmethod
-    def _idle_s(one: _Kept, now_s: float, monotonic_s: float) -> float:
-        """For how long it was not asked: both clocks have to say so, because the time of day may jump."""
-        return min(now_s - one.used_at_s, monotonic_s - one.seen_s)
-
-    def _sorted(self, keys: Iterable[str]) -> list[str]:
-        return sorted(keys, key=self.used_at_s)
+    async def _idle(self, most: int, may_go: Callable[[_Kept, float], bool]) -> list[str]:
+        now_s, monotonic_s, most = self._clock(), self._monotonic(), min(most, _MAX_CHOSEN)
+        keys, found = list(self._kept), list[tuple[float, str]]()
+        for start in range(0, len(keys), _LOOKED_AT):
+            for key in keys[start : start + _LOOKED_AT]:
+                one = self._kept.get(key)
+                # Both clocks have to say so, because the time of day may jump.
+                if one is not None and may_go(one, min(now_s - one.used_at_s, monotonic_s - one.seen_s)):
+                    found.append((one.used_at_s, key))
+            found = sorted(found)[:most]
+            await asyncio.sleep(0)
+        return [key for _, key in found]

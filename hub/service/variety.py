@@ -6,7 +6,7 @@ Statistics only, within bounds. A matrix asks many questions that differ in one 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -33,8 +33,8 @@ _MAX_INPUT_BYTES = 8192
 _MAX_GROUPS = 4096
 _MAX_FOUND = 1000
 
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
-_encode = msgspec.json.Encoder(order="sorted").encode
+_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.Encoder().encode
 
 _Group = tuple[Origin, str, str, str]  # Who asks, the ApplicationSet's name, the input, and a digest of the other ones.
 
