@@ -35,7 +35,7 @@ USES = "uses"
 INHERITED = (BASELINES, BASELINE_CHANGES, HISTORY)
 """What a question takes over from another one."""
 
-OF_QUESTIONS = (*INHERITED, HELD, USES)
+OF_QUESTIONS = (*INHERITED, HELD, USES, LAST_GOOD)
 """What is kept of a question under its key, and dropped together: a part of it would be mistaken for the whole."""
 
 _KEY_BYTES = 16

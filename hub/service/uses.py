@@ -130,6 +130,11 @@ class Uses:
             if len(counted) >= _MOST_COUNTED:
                 self._used(asked, counted.pop(asked), self._clock(), self._monotonic())
 
+    @property
+    def counted(self) -> int:
+        """How many questions were asked since the last time."""
+        return len(self._counted)
+
     def _key(self, question: Question) -> str:
         return records.key(without(question, self._policies.policy(question.route).ignore_inputs))
 

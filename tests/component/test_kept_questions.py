@@ -10,6 +10,7 @@ from hub.core.clients import Client
 from hub.core.errors import BaselinesFull, StoreFailed
 from hub.core.events import BaselineInherited, BaselinesOverLimit, BaselinesWithinLimit, InputVaries
 from hub.core.guard import GuardPolicy
+from hub.core.question import Question
 from hub.core.routes import Trust
 from hub.service.ports import Broken
 from tests.support.fakes import FakeLink, FakeStore, Says, sets
@@ -331,3 +332,35 @@ async def test_two_inputs_that_differ_together_are_not_reported() -> None:
         await service.ask(parameters={"sha": str(number), "time": str(number)})
         await after(300.0)
     assert service.events.of(InputVaries) == []
+
+
+async def test_a_guard_that_only_observes_refuses_nothing_for_lack_of_room() -> None:
+    observing = route("previews", trust=Trust(guard=GuardPolicy(mode="observe")))
+    service = await hub(routes=(observing,), kept_questions=1)
+    for number in range(4):
+        assert len(await service.ask(f"n{number}")) == 10
+    assert kept(service) == ["n0", "n1"]
+
+
+async def test_questions_are_counted_within_a_bound_and_long_inputs_by_their_key() -> None:
+    service = await hub()
+    uses = service.guarding.uses
+    long = {"text": "x" * 5000}
+    await service.ask(parameters=long)
+    await uses.write()
+    await service.ask(parameters=long)
+    await uses.write()
+    (key,) = [key for kind, key in service.store.values if kind == "uses"]
+    assert uses.asked_again(key)
+    for number in range(60_000):
+        uses.count(
+            Question(
+                client="argocd",
+                route="previews",
+                application_set_name="flood",
+                application_set_namespace="",
+                input_json=b'{"n":%d}' % number,
+            )
+        )
+    assert uses.due.is_set()
+    assert uses.counted < 50_000
