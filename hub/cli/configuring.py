@@ -39,13 +39,14 @@ def check(config_path: Path | None, *, offline: bool, strict: bool, as_json: boo
     """Report every error in the configuration, without starting the hub.
 
     Exits with 0 if there are no errors, with 2 otherwise. Warnings are about settings that are allowed but probably not
-    intended.
+    intended, hints about what could be better.
     """
     report = load.check(load.Source(path=config_path, flags=flags), offline=offline)
     if as_json:
         print_json(
             [_described(one, "error") for one in report.errors]
             + [_described(one, "warning") for one in report.warnings]
+            + [_described(one, "hint") for one in report.hints]
         )
     else:
         _print(report)
@@ -57,6 +58,8 @@ def check(config_path: Path | None, *, offline: bool, strict: bool, as_json: boo
 
 def _print(report: load.Report) -> None:
     lines = [str(one) for one in report.errors] + [one.shown("warning") for one in report.warnings]
+    if not report.errors:
+        lines += [one.shown("hint") for one in report.hints]
     for line in limited(lines):
         click.echo(line, err=True)
     if report.settings is not None and not report.errors:

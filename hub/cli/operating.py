@@ -13,24 +13,47 @@ from hub.cli.discovery import operator_options
 from hub.cli.freezing import still, warn_of_freezes
 from hub.cli.login import by_option
 from hub.cli.options import failed, parameters_option, parse_parameters
-from hub.cli.printing import print_json, print_table, say
+from hub.cli.printing import moment, print_json, print_table, say
 from hub.service.membership import Forgotten
-from hub.service.overview import BackendView, ExplainView, InstanceView, RouteView
+from hub.service.overview import BackendView, ExplainView, IdentityView, InstanceView, RouteView
+from hub.service.taught import KeysForgottenView
 
 if TYPE_CHECKING:
     from hub.cli.discovery import Operator
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @operator_options
-def routes(hub: Operator, *, as_json: bool) -> None:
+@click.pass_context
+def routes(context: click.Context, *, hub: Operator, as_json: bool) -> None:
+    """List the configured routes, in the order in which the hub tries them, or forget keys that were taught."""
+    if context.invoked_subcommand is None:
+        _show_routes(hub, as_json=as_json)
+        return
+    _refuse_options(context)
+
+
+def _refuse_options(context: click.Context) -> None:
+    """Refuse options before a subcommand: they would be ignored, and it would go to another hub than they name."""
+    for parameter in context.params:
+        if context.get_parameter_source(parameter) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"write the options after {context.invoked_subcommand}", context)
+
+
+@routes.command(name="list")
+@operator_options
+def list_routes(hub: Operator, *, as_json: bool) -> None:
     """List the configured routes, in the order in which the hub tries them."""
+    _show_routes(hub, as_json=as_json)
+
+
+def _show_routes(hub: Operator, *, as_json: bool) -> None:
     found = hub.get("/api/routes", list[RouteView])
     if as_json:
         print_json(found)
         return
     print_table(
-        ("ROUTE", "APPLICATION SETS", "BACKENDS", "COMBINE", "DEADLINE", "FROZEN"),
+        ("ROUTE", "APPLICATION SETS", "BACKENDS", "COMBINE", "DEADLINE", "UNIQUE BY", "FROZEN"),
         [
             (
                 one.name,
@@ -38,6 +61,7 @@ def routes(hub: Operator, *, as_json: bool) -> None:
                 ", ".join(one.backends),
                 one.combine,
                 f"{one.deadline_s:g} s",
+                "; ".join(_keys_text(identity) for identity in one.identity),
                 "yes" if one.frozen is not None else "-",
             )
             for one in found
@@ -67,6 +91,8 @@ def explain(name: str, *, pairs: tuple[str, ...], route: str, hub: Operator, as_
         say(f"route {found.route}: {found.combine} of {', '.join(found.backends)}")
         if found.absent:
             say(f"not connected now: {', '.join(found.absent)}")
+        for identity in found.identity:
+            say(_identity_line(identity, guarded=found.guarded))
         for key in found.varying_inputs:
             say(_varying_text(key), err=True)
         if found.frozen is not None:
@@ -81,6 +107,37 @@ def _varying_text(key: str) -> str:
     )
 
 
+_SOURCES = {
+    "route": "unique_by of the route in hub.yaml",
+    "merge": "merge.on of the route in hub.yaml",
+    "backend": "unique_by of the backend in hub.yaml",
+    "declared": "declared by the backend",
+}
+
+
+def _keys_text(identity: IdentityView) -> str:
+    """Keys and where they come from, in a few words."""
+    whose = f"{identity.backend}: " if identity.backend else ""
+    if not identity.keys:
+        return f"{whose}unknown"
+    if identity.source == "taught":
+        return f"{whose}{', '.join(identity.keys)} (taught by {identity.by} at {moment(identity.at_s)})"
+    return f"{whose}{', '.join(identity.keys)} ({_SOURCES.get(identity.source, identity.source)})"
+
+
+def _identity_line(identity: IdentityView, *, guarded: bool) -> str:
+    whose = f'sets of backend "{identity.backend}"' if identity.backend else "sets"
+    if identity.keys:
+        return f"{whose} are identified by {_keys_text(msgspec.structs.replace(identity, backend=''))}"
+    text = f"{whose}: the hub does not know which keys identify them"
+    if not guarded:
+        return text
+    return (
+        f"{text}, so a release that changes many of them is held until an operator accepts it; set unique_by of the "
+        "route or the backend in hub.yaml, or in the backend itself"
+    )
+
+
 @click.group(invoke_without_command=True)
 @operator_options
 @click.pass_context
@@ -89,10 +146,7 @@ def backends(context: click.Context, *, hub: Operator, as_json: bool) -> None:
     if context.invoked_subcommand is None:
         _show_backends(hub, as_json=as_json)
         return
-    # They would be ignored, and the subcommand would go to another hub than the one that they name.
-    for parameter in context.params:
-        if context.get_parameter_source(parameter) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"write the options after {context.invoked_subcommand}", context)
+    _refuse_options(context)
 
 
 @backends.command(name="list")
@@ -108,7 +162,7 @@ def _show_backends(hub: Operator, *, as_json: bool) -> None:
         print_json(found)
         return
     print_table(
-        ("BACKEND", "STATE", "CLAIMS", "NOT GRANTED", "KIND", "INSTANCE", "IN FLIGHT"),
+        ("BACKEND", "STATE", "CLAIMS", "NOT GRANTED", "KIND", "INSTANCE", "IN FLIGHT", "UNIQUE BY"),
         [(backend.name, *_instance_cells(backend, one)) for backend in found for one in backend.instances or (None,)],
         empty="no backends are configured",
     )
@@ -139,9 +193,10 @@ def _awaited_text(backend: BackendView) -> str:
 
 def _instance_cells(backend: BackendView, one: InstanceView | None) -> tuple[str, ...]:
     claims, ignored = (", ".join(patterns) or "-" for patterns in (backend.claimed, backend.ignored))
+    keys = _keys_text(msgspec.structs.replace(backend.identity, backend=""))
     if one is None:
-        return backend.state, claims, ignored, "-", "-", "0"
-    return one.state, claims, ignored, one.kind, one.instance, str(one.in_flight)
+        return backend.state, claims, ignored, "-", "-", "0", keys
+    return one.state, claims, ignored, one.kind, one.instance, str(one.in_flight), keys
 
 
 @backends.command()
@@ -163,3 +218,31 @@ def forget(name: str, *, by: str, hub: Operator, as_json: bool) -> None:
         say("forgotten: it has never connected, and the hub no longer waits for it")
     else:
         say("there was nothing to forget")
+
+
+@routes.command(name="forget-keys")
+@click.argument("name")
+@by_option
+@operator_options
+def forget_route_keys(name: str, *, by: str, hub: Operator, as_json: bool) -> None:
+    """Forget the keys that were taught for the route NAME with accept --unique-by."""
+    _forget_keys(hub, "routes", name, by, as_json=as_json)
+
+
+@backends.command(name="forget-keys")
+@click.argument("name")
+@by_option
+@operator_options
+def forget_backend_keys(name: str, *, by: str, hub: Operator, as_json: bool) -> None:
+    """Forget the keys that were taught for the backend NAME with accept --unique-by."""
+    _forget_keys(hub, "backends", name, by, as_json=as_json)
+
+
+def _forget_keys(hub: Operator, kind: str, name: str, by: str, *, as_json: bool) -> None:
+    found = hub.post(f"/api/{kind}/{quote(name, safe='')}/forget-keys", {"by": by}, KeysForgottenView)
+    if as_json:
+        print_json(found)
+    elif found.forgotten:
+        say(f"forgotten: {', '.join(found.forgotten)}")
+    else:
+        say("no keys had been taught")

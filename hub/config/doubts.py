@@ -148,6 +148,25 @@ def _backend(at: At, backend: shape.Backend, findings: Findings) -> None:
         )
 
 
+def report_unknown_keys(written: shape.File, findings: Findings) -> None:
+    """Hint at backends whose releases the guard may hold; those that connect may still declare their keys."""
+    unknown = {
+        backend
+        for route in written.routes
+        if (route.guard or written.guard).mode != "off" and not route.unique_by and isinstance(route.combine, str)
+        for backend in route.backends
+    }
+    for index, backend in enumerate(written.backends):
+        claims = bool(backend.application_sets) and written.guard.mode != "off"
+        if not backend.unique_by and (claims or backend.name in unknown):
+            own = "" if backend.address and not backend.addresses else " or in the backend itself"
+            findings.hint(
+                ("backends", index),
+                f'no unique_by says which keys identify a set of backend "{backend.name}", so the guard holds a '
+                f"release that changes many sets until an operator accepts it; set unique_by here, in its routes{own}",
+            )
+
+
 def report_patterns(written: shape.File, findings: Findings) -> None:
     """Regular expressions where globs are expected are errors; globs that match no name are warnings."""
     for at, pattern in _name_patterns(written):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hub.config.addresses import SQLITE
-from hub.config.doubts import report_doubts, report_patterns, report_variables
+from hub.config.doubts import report_doubts, report_patterns, report_unknown_keys, report_variables
 from hub.config.durations import seconds
 from hub.config.files import CannotRead, Files, digest, read_file
 from hub.config.mistakes import ConfigurationError, Mistake, limited
@@ -39,14 +39,16 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found: ``settings`` are good if there are no errors. ``warnings`` are probably not intended.
+    """What was found: ``settings`` are good if there are no errors.
 
-    ``watched`` is as in the settings, but it is also there if they are not good.
+    ``warnings`` are about what is probably not intended, ``hints`` about what could be better. ``watched`` is as in the
+    settings, but it is also there if they are not good.
     """
 
     settings: Settings | None
     errors: list[Mistake]
     warnings: list[Mistake]
+    hints: list[Mistake] = []
     watched: Mapping[str, str] = {}
 
 
@@ -104,13 +106,20 @@ def _report(source: Source, environment: Mapping[str, str], *, offline: bool, ch
         _check_store(settings.store.url, findings)
     report_patterns(written.file, findings)
     report_doubts(written.file, findings)
+    report_unknown_keys(written.file, findings)
     report_shadowed(written.file, findings)
     report_unusable(written.file, findings)
     names = [name for name in environment if name.startswith(ENVIRONMENT_PREFIX)]
     report_variables(names, (variable_name(setting.path) for setting in scalars()), findings)
     warnings = findings.sorted_warnings()
     settings = replace(settings, warnings=tuple(limited([str(warning) for warning in warnings])))
-    return Report(settings=settings, errors=findings.sorted_errors(), warnings=warnings, watched=settings.watched)
+    return Report(
+        settings=settings,
+        errors=findings.sorted_errors(),
+        warnings=warnings,
+        hints=findings.hints,
+        watched=settings.watched,
+    )
 
 
 def _check_callable(source: Source, written: Written) -> None:

@@ -63,7 +63,7 @@ class Places:
 
 
 class Findings:
-    """All that is wrong (errors) or doubtful (warnings), each once.
+    """All that is wrong (errors), doubtful (warnings) or could be better (hints), each once.
 
     A setting that is known to be bad is not judged again: what depends on it would only repeat the first error.
     """
@@ -72,6 +72,7 @@ class Findings:
         self.places = places
         self.errors: list[Mistake] = []
         self.warnings: list[Mistake] = []
+        self.hints: list[Mistake] = []
         self._bad: set[At] = set()
         self._around_bad: set[At] = set()
 
@@ -84,6 +85,11 @@ class Findings:
         """A setting that is allowed but probably not intended."""
         if not self.depends_on_bad(at):
             self.warnings.append(self.places.mistake(at, reason))
+
+    def hint(self, at: At, reason: str) -> None:
+        """What works, but could work better. Said when the configuration is checked, and at no other time."""
+        if not self.depends_on_bad(at):
+            self.hints.append(self.places.mistake(at, reason))
 
     def environment(self, name: str, reason: str) -> None:
         """A variable that is probably misspelled."""

@@ -32,6 +32,7 @@ from hub.core.errors import (
 from hub.core.events import InternalFault
 from hub.core.freezes import MAX_REASON_CHARS
 from hub.core.guard import MAX_WHO_CHARS
+from hub.core.keys import MAX_KEY_CHARS, MAX_KEYS
 from hub.core.nesting import check_levels
 from hub.core.routes import CLAIMED
 from hub.core.tokens import bearer
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from hub.service.membership import Forgotten
     from hub.service.overview import Overview
     from hub.service.ports import Events
+    from hub.service.taught import KeysForgottenView
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -80,6 +82,8 @@ _FREEZE_BODY = (
 _UNFREEZE_BODY = (
     'the body must be {"by": "NAME", "route": "ROUTE"}; without a route, the freeze of all routes is lifted'
 )
+_DECIDES = f'the body must be {{"by": "NAME"}}, with the name of who decides in at most {MAX_WHO_CHARS} characters'
+_WITH_KEYS = f'"unique_by" may be added: a list of at most {MAX_KEYS} keys, none of them empty or twice'
 _NO_SUCH_PATH = (
     "no such path: this is the hub's admin port, with /metrics, /livez, /readyz, /healthz and /api; Argo CD's baseUrl "
     "needs the HTTP port (listen.http)"
@@ -113,8 +117,10 @@ class Deciding(Protocol):
         """What is held, the oldest first."""
         ...
 
-    async def decide(self, held_id: str, decision: Literal["accepted", "rejected"], who: str) -> HeldAnswer:
-        """Take a decision; raises ``NoSuchHeldAnswer`` or ``StoreFailed``."""
+    async def decide(
+        self, held_id: str, decision: Literal["accepted", "rejected"], who: str, unique_by: tuple[str, ...] = ()
+    ) -> HeldAnswer:
+        """Take a decision; raises ``NoSuchHeldAnswer``, ``KeysRefused`` or ``StoreFailed``."""
         ...
 
 
@@ -158,6 +164,18 @@ class DecidingAndRemembering(Deciding, Remembering, Protocol):
     """The guard, as this port sees it."""
 
 
+class Teaching(Protocol):
+    """Knows the keys that operators have taught."""
+
+    def knows(self, kind: Literal["route", "backend"], name: str) -> bool:
+        """Whether keys were taught for it."""
+        ...
+
+    async def forget(self, kind: Literal["route", "backend"], name: str, who: str) -> KeysForgottenView:
+        """Take them back, and record who decided it."""
+        ...
+
+
 class Decision(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a decision: who takes it."""
 
@@ -177,6 +195,16 @@ class ToUnfreeze(msgspec.Struct, forbid_unknown_fields=True):
 
     by: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_WHO_CHARS)]
     route: str = ""
+
+
+class Acceptance(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of an acceptance: who decides, and which keys identify the sets, if that is to be learnt."""
+
+    by: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_WHO_CHARS)]
+    unique_by: Annotated[
+        tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY_CHARS)], ...],
+        msgspec.Meta(max_length=MAX_KEYS),
+    ] = ()
 
 
 class Notices(Protocol):
@@ -213,6 +241,7 @@ class Admin:
         freezes: Freezing,
         retention: Retaining,
         keeper: Initialising,
+        taught: Teaching,
         notices: Notices,
         metrics: CollectorRegistry,
         readiness: Readiness,
@@ -226,6 +255,7 @@ class Admin:
         self._freezes = freezes
         self._retention = retention
         self._keeper = keeper
+        self._taught = taught
         self._notices = notices
         self._metrics = metrics
         self._readiness = readiness
@@ -259,6 +289,8 @@ class Admin:
                 web.post("/api/freeze", self._freeze),
                 web.post("/api/unfreeze", self._unfreeze),
                 web.post("/api/backends/{name}/forget", self._forget),
+                web.post("/api/backends/{name}/forget-keys", self._forget_backend_keys),
+                web.post("/api/routes/{name}/forget-keys", self._forget_route_keys),
                 web.post("/api/held/{id}/accept", self._accept),
                 web.post("/api/held/{id}/reject", self._reject),
             ]
@@ -351,6 +383,19 @@ class Admin:
         who = await _who(request) if request.can_read_body else ""
         return _shown(await self._membership.forget(name, who))
 
+    async def _forget_backend_keys(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        known = {backend.name for backend in self._overview.backends()}
+        if name not in known and not self._taught.knows("backend", name):
+            raise UnknownBackend("no such backend in the hub's configuration; see: appset-hub backends list")
+        return _shown(await self._taught.forget("backend", name, await _who(request)))
+
+    async def _forget_route_keys(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in {route.name for route in self._overview.routes()} and not self._taught.knows("route", name):
+            raise UnknownRoute("no such route in the hub's configuration; see: appset-hub routes")
+        return _shown(await self._taught.forget("route", name, await _who(request)))
+
     async def _get_store(self, _: web.Request) -> web.Response:
         return _shown(self._keeper.view())
 
@@ -382,22 +427,29 @@ class Admin:
         return _shown(await self._guarded.audit())
 
     async def _accept(self, request: web.Request) -> web.Response:
-        return await self._decide(request, "accepted")
+        body = _decoded(await request.read(), Acceptance, f"{_DECIDES}; {_WITH_KEYS}")
+        if len(set(body.unique_by)) < len(body.unique_by):
+            raise InvalidRequest(_WITH_KEYS)
+        return await self._decide(request, "accepted", body.by, body.unique_by)
 
     async def _reject(self, request: web.Request) -> web.Response:
-        return await self._decide(request, "rejected")
+        return await self._decide(request, "rejected", await _who(request))
 
-    async def _decide(self, request: web.Request, decision: Literal["accepted", "rejected"]) -> web.Response:
-        who = await _who(request)
+    async def _decide(
+        self,
+        request: web.Request,
+        decision: Literal["accepted", "rejected"],
+        who: str,
+        unique_by: tuple[str, ...] = (),
+    ) -> web.Response:
         try:
-            return _shown(await self._guarded.decide(request.match_info["id"], decision, who))
+            return _shown(await self._guarded.decide(request.match_info["id"], decision, who, unique_by))
         except NoSuchHeldAnswer as error:
             raise NotHeld("no answer is held under this id, or it no longer is; see: appset-hub held") from error
 
 
 async def _who(request: web.Request) -> str:
-    otherwise = f'the body must be {{"by": "NAME"}}, with the name of who decides in at most {MAX_WHO_CHARS} characters'
-    return _decoded(await request.read(), Decision, otherwise).by
+    return _decoded(await request.read(), Decision, _DECIDES).by
 
 
 def _decoded(text: bytes, kind: type[T], otherwise: str) -> T:

@@ -308,6 +308,7 @@ class Hub:
             freezes=self._freezes,
             retention=self._guarding.eviction,
             keeper=self._keeper,
+            taught=self._taught,
             notices=self.telemetry,
             metrics=self._registry,
             readiness=self.readiness,

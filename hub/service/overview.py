@@ -14,12 +14,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hub.core.directory import Directory
+    from hub.core.keys import Keys
     from hub.core.routes import Route
     from hub.service.completeness import Completeness
     from hub.service.freezing import Freezes
     from hub.service.ports import Link
     from hub.service.routing import Routing
     from hub.service.variety import Variety
+
+
+class IdentityView(msgspec.Struct, frozen=True, kw_only=True):
+    """Which keys identify sets, and who said so; no keys: nobody did, and whole sets count.
+
+    ``backend`` is whose sets, or empty for all of a route. ``by`` and ``at_s`` (Unix seconds) are of an operator.
+    """
+
+    backend: str = ""
+    keys: tuple[str, ...] = ()
+    source: str = ""
+    by: str = ""
+    at_s: float = 0.0
 
 
 class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +63,7 @@ class BackendView(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[str, ...]
     instances: tuple[InstanceView, ...]
     awaited: bool = False
+    identity: IdentityView = IdentityView()
 
 
 class RouteView(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +78,8 @@ class RouteView(msgspec.Struct, frozen=True, kw_only=True):
     required_keys: tuple[str, ...]
     unique_by: tuple[str, ...]
     frozen: Freeze | None = None
+    guarded: bool = True
+    identity: tuple[IdentityView, ...] = ()
 
 
 class ExplainView(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +98,8 @@ class ExplainView(msgspec.Struct, frozen=True, kw_only=True):
     refusal: str
     frozen: Freeze | None = None
     varying_inputs: tuple[str, ...] = ()
+    guarded: bool = True
+    identity: tuple[IdentityView, ...] = ()
 
 
 class Overview:
@@ -113,6 +132,8 @@ class Overview:
                 required_keys=route.rules.required_keys,
                 unique_by=route.rules.unique_by,
                 frozen=self._freezes.of(route.name),
+                guarded=route.guarded,
+                identity=self._identities(route),
             )
             for route in self._routing.table.routes
         ]
@@ -135,9 +156,16 @@ class Overview:
                     routes=tuple(route.name for route in self._routing.table.routes if backend in route.members),
                     instances=tuple(self._instances(backend)),
                     awaited=backend in awaited,
+                    identity=_identity(backend, self._routing.book.of_backend(backend)),
                 )
             )
         return views
+
+    def _identities(self, route: Route) -> tuple[IdentityView, ...]:
+        found = self._routing.identification(route)
+        if found.whole is not None or len(route.members) == 1:
+            return (_identity("", found.whole),)
+        return tuple(_identity(member, found.of(member)) for member in route.members)
 
     def _instances(self, backend: str) -> Iterable[InstanceView]:
         for one in self._directory.instances(backend):
@@ -182,6 +210,8 @@ class Overview:
             refusal=refusal,
             frozen=None if route is None else self._freezes.of(route.name),
             varying_inputs=() if route is None else self._varying_inputs(route, name),
+            guarded=route is not None and route.guarded,
+            identity=() if route is None else self._identities(route),
         )
 
     def _varying_inputs(self, route: Route, name: str) -> tuple[str, ...]:
@@ -202,6 +232,12 @@ class Overview:
     def ignored_claims(self) -> Iterable[tuple[str, int]]:
         """Backend, and how many of its claimed patterns its grant excludes."""
         return self._directory.ignored_counts()
+
+
+def _identity(backend: str, found: Keys | None) -> IdentityView:
+    if found is None:
+        return IdentityView(backend=backend)
+    return IdentityView(backend=backend, keys=found.keys, source=found.source, by=found.by, at_s=found.at_s)
 
 
 def combine_text(how: Combine) -> str:

@@ -73,6 +73,10 @@ class TaughtKeys:
         """What is known of keys."""
         return self._routing.book
 
+    def knows(self, kind: Kind, name: str) -> bool:
+        """Whether keys were taught for it."""
+        return Target(kind=kind, name=name).key in self._taught
+
     def book_with(self, targets: tuple[Target, ...], keys: Keys) -> KeyBook:
         """What would be known if these keys were taught."""
         taught = {**self._taught, **{target.key: keys for target in targets}}

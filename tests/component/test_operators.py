@@ -130,8 +130,11 @@ async def test_accept_says_what_is_known_and_how_argo_cd_retries_at_once() -> No
         held_id = await hub.hold("fb-1")
         said = await hub.run("accept", held_id, "--by", "ada")
         accepted, known, retry, command = said.splitlines()
-        assert accepted == 'accepted: this answer, with 2 sets, passes once, at the next request for "fb-1"'
-        assert known.startswith("9 of the 10 previous sets are missing or changed, and 1 of this answer's sets ")
+        assert accepted == (
+            'accepted: the next answer for "fb-1" that loses no other sets than this one passes, once; this one has '
+            "2 sets"
+        )
+        assert known.startswith("compared with the 10 previous sets: 9 missing, 0 changed, 1 new; ")
         assert "depends on the ApplicationSet's template" in known
         assert "within three minutes" in retry
         assert re.fullmatch(

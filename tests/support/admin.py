@@ -72,6 +72,7 @@ async def admin_port(service: Service, tokens: TokenRing[str] = NO_TOKENS) -> As
         guard=service.guard,
         freezes=service.freezes,
         retention=service.guarding.eviction,
+        taught=service.taught,
         keeper=service.keeper,
         notices=Kept(),
         metrics=registry,

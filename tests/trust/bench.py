@@ -25,13 +25,15 @@ class Bench:
         self.backend: Stub
         self._stack = AsyncExitStack()
 
-    async def open(self, *, route: dict[str, Any] | None = None, **settings: Any) -> Site:
-        """Start both."""
+    async def open(
+        self, *, route: dict[str, Any] | None = None, declares: tuple[str, ...] = (), **settings: Any
+    ) -> Site:
+        """Start both; the backend declares that these keys identify its sets."""
         routes = [{"name": "r", "application_sets": ["r-*"], "backends": ["b"], **(route or {})}]
         self.site.configure(**{"backends": {"b": {"application_sets": ["c-*"]}}, "routes": routes, **settings})
         await self.site.start()
         self._stack.push_async_callback(self.site.stop)
-        self.backend = await self.attach(Stub("b", self.behave))
+        self.backend = await self.attach(Stub("b", self.behave, unique_by=declares))
         return self.site
 
     def behave(self, _: Request) -> Answer | asyncio.Future[Answer] | None:

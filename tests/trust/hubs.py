@@ -104,9 +104,10 @@ class Site:
             reply = await caller.send(caller.request(method, path, b"" if body is None else json.dumps(body).encode()))
         return reply.status, json.loads(reply.body)
 
-    async def decide(self, action: str, held_id: str, *, by: str = "ann") -> int:
+    async def decide(self, action: str, held_id: str, *, by: str = "ann", unique_by: tuple[str, ...] = ()) -> int:
         """An operator's decision; the status."""
-        status, _ = await self.admin("POST", f"/api/held/{held_id}/{action}", {"by": by})
+        body = {"by": by, **({"unique_by": unique_by} if unique_by else {})}
+        status, _ = await self.admin("POST", f"/api/held/{held_id}/{action}", body)
         return status
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from itertools import permutations, product
+from itertools import chain, combinations, permutations, product
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -111,6 +111,7 @@ class Held:
     text: str
     since: Span
     decision: str = ""
+    sets: Sets = field(default_factory=list, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,7 @@ class State:
     held: Held | None = None
     kept: Kept | None = None
     known: Known | None = None
+    truth: Sets = field(default_factory=list, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,12 +300,17 @@ class Question:
             yield passes
             return
         held = state.held
-        if held is None or held.text != text:
-            now_held = replace(state, held=Held(text, moment.wall))
+        fate = _Fate() if held is None else _fate(state.truth, held.sets, sets, rules)
+        if held is None or fate.may_differ:
+            now_held = replace(state, held=Held(text, moment.wall, sets=sets))
             yield from self._failed(now_held, moment, Bad(409))
+        if held is None:
             return
-        if held.decision == "accepted":
+        if held.decision == "accepted" and fate.may_be_covered:
             yield passes
+            if fate.is_covered:
+                return
+        if not fate.may_be_same:
             return
         waited_s = moment.wall.last - held.since.first
         if rules.release_after_s is not None and held.decision != "rejected" and waited_s >= rules.release_after_s:
@@ -324,6 +331,7 @@ class Question:
         return State(
             baseline=identities(sets, rules),
             held=None,
+            truth=sets,
             kept=Kept(sets, text, moment.wall) if rules.stale_s is not None else state.kept,
             known=Known(members, sets, text, fresh),
         )
@@ -349,9 +357,55 @@ def _seen(sets: Sets) -> str:
 
 def identities(sets: Sets, rules: Rules) -> frozenset[str]:
     """What makes each set the one that it is."""
-    if rules.unique_by:
-        return frozenset(same_value([one[key] for key in rules.unique_by]) for one in sets)
-    return frozenset(same_value(one) for one in sets)
+    return _under(sets, _keys(rules))
+
+
+def _keys(rules: Rules) -> tuple[str, ...]:
+    return rules.unique_by or (rules.on if rules.combine == "merge" else ())
+
+
+def _under(sets: Sets, keys: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(same_value([one[key] for key in keys] if keys else one) for one in sets)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fate:
+    """How an answer that loses too much stands to the one that is held."""
+
+    may_be_same: bool = False
+    may_differ: bool = True
+    may_be_covered: bool = False
+    is_covered: bool = False
+
+
+def _fate(truth: Sets, held: Sets, now: Sets, rules: Rules) -> _Fate:
+    """Whether the answer loses the same as the one that is held, or no more.
+
+    Without keys, and with sets that are new in either, that depends on the keys that the hub would suggest. Any that
+    tell sets apart may be those; without any, the number of sets must not fall.
+    """
+    keys = _keys(rules)
+    before = _under(truth, keys)
+    lost_then, lost_now = before - _under(held, keys), before - _under(now, keys)
+    if keys or not (_under(held, ()) - before or _under(now, ()) - before):
+        covered = lost_now <= lost_then
+        return _Fate(lost_now == lost_then, lost_now != lost_then, covered, covered)
+    options = _losses(truth, held), _losses(truth, now)
+    by_count = lost_now <= lost_then and len(now) >= len(held)
+    covered = by_count or any(after <= then for then in options[0] for after in options[1])
+    return _Fate(may_be_same=True, may_differ=True, may_be_covered=covered)
+
+
+def _losses(truth: Sets, sets: Sets) -> list[frozenset[str]]:
+    """The sets of the past that are missing, under all keys that tell sets apart; whole sets stand for themselves."""
+    common = [key for key in (truth[0] if truth else {}) if all(key in one for one in (*truth, *sets))]
+    found = []
+    for keys in chain.from_iterable(combinations(common, size) for size in (1, 2, 3)):
+        if len(_under(truth, keys)) == len(truth) and len(_under(sets, keys)) == len(sets):
+            after = _under(sets, keys)
+            found.append(frozenset(same_value(one) for one in truth if not _under([one], keys) <= after))
+    after = _under(sets, ())
+    return [*found, frozenset(text for one in truth if (text := same_value(one)) not in after)]
 
 
 def combined(answers: list[tuple[str, Given]], rules: Rules, parameters: Mapping[str, Any]) -> Sets:
@@ -365,10 +419,12 @@ def combined(answers: list[tuple[str, Given]], rules: Rules, parameters: Mapping
         sets = _merged([given.sets for _, given in answers], rules.on)
     sets = [_rewritten(one, rules, parameters) for one in sets]
     for one in sets:
-        if not one or any(one.get(key) is None for key in rules.required) or _collides(one):
+        if not one or any(one.get(key) in (None, "") for key in rules.required) or _collides(one):
             raise Refused
     if rules.unique_by:
         _by_keys(sets, rules.unique_by)
+        if any(one[key] == "" for key in rules.unique_by for one in sets):
+            raise Refused
     return sets
 
 

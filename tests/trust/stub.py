@@ -64,11 +64,13 @@ class Stub:
         *,
         instance: str = "one",
         claims: Sequence[str] = (),
+        unique_by: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.behave = behave
         self.instance = instance
         self.claims = claims
+        self.unique_by = unique_by
         self.asked: list[Request] = []
         self.cancelled = 0
         self.attached = asyncio.Event()
@@ -127,7 +129,9 @@ class Stub:
         async with grpc.aio.insecure_channel(self._address(), options=_OPTIONS) as channel:
             metadata = (("authorization", f"Bearer {self.name}-token"),)
             self._call = call = registry_pb2_grpc.RegistryServiceStub(channel).Attach(metadata=metadata)
-            info = registry_pb2.BackendInfo(name=self.name, instance=self.instance, application_sets=self.claims)
+            info = registry_pb2.BackendInfo(
+                name=self.name, instance=self.instance, application_sets=self.claims, unique_by=self.unique_by
+            )
             await call.write(registry_pb2.AttachRequest(hello=registry_pb2.Hello(backend=info)))
             welcome = await call.read()
             if not isinstance(welcome, registry_pb2.AttachResponse):

@@ -114,6 +114,106 @@ async def test_the_same_answer_has_the_same_message(bench: Bench) -> None:
     assert (await bench.ask(FOUR)).body == first.body
 
 
+def services(tag: str, *numbers: int) -> Any:
+    return sets(*({"name": f"svc-{number}", "tag": tag} for number in numbers))
+
+
+async def test_a_release_is_held_once_and_taught_and_a_loss_is_still_held(bench: Bench) -> None:
+    site = await bench.open()
+    await bench.ask(services("1", *range(8)))
+    first, second = await bench.ask(services("2", *range(8))), await bench.ask(services("3", *range(8)))
+    assert "8 of 8 sets changed, 0 missing; " in first.message
+    assert "Suggested: unique_by: [name]" in first.message
+    assert first.body == second.body
+    assert first.verdict.is_error
+    assert await site.decide("accept", first.held_id, unique_by=("tag",)) == 409, "it tells no sets apart"
+    assert await site.decide("accept", first.held_id, unique_by=("name",)) == 200
+    assert len((await bench.ask()).names) == 8
+    await bench.restart()
+    assert len((await bench.ask(services("4", *range(8)))).names) == 8
+    assert "6 of 8 parameter sets are missing" in (await bench.ask(services("5", 0, 1))).message
+
+
+@pytest.mark.parametrize("before", [(), ("name",), ("name", "zone")], ids=["whole sets", "name", "name and zone"])
+@pytest.mark.parametrize("later", [(), ("name",), ("zone", "name")], ids=["whole sets", "name", "zone and name"])
+async def test_a_loss_is_held_whatever_the_keys_were_before(
+    bench: Bench, before: tuple[str, ...], later: tuple[str, ...]
+) -> None:
+    def ten(tag: str, *numbers: int) -> Any:
+        return sets(*({"name": f"svc-{n}", "zone": f"z-{n % 2}", "tag": tag, "pad": "x" * 60} for n in numbers))
+
+    site = await bench.open(route={"unique_by": list(before)})
+    await bench.ask(ten("1", *range(10)))
+    route = {"name": "r", "application_sets": ["r-*"], "backends": ["b"], "unique_by": list(later)}
+    site.reconfigure(routes=[route])
+    assert "6 of 10 parameter sets are missing" in (await bench.ask(ten("1", *range(4)))).message
+    assert (await bench.ask(ten("2", *range(4), *range(20, 26)))).status == 409, "six others are not the same"
+    if before or later:
+        assert len((await bench.ask(ten("2", *range(10)))).names) == 10
+
+
+async def test_what_cannot_be_compared_under_other_keys_is_held(bench: Bench) -> None:
+    site = await bench.open(route=UNIQUE)
+    await bench.ask(TEN)
+    route = {"name": "r", "application_sets": ["r-*"], "backends": ["b"], "unique_by": ["app"]}
+    site.reconfigure(routes=[route])
+    assert "10 of 10" in (await bench.ask(sets(*({"app": str(number)} for number in range(10))))).message
+
+
+@pytest.mark.parametrize("rules", [UNIQUE, {"required_keys": ["name"]}], ids=["unique_by", "required_keys"])
+async def test_an_empty_text_identifies_no_set(bench: Bench, rules: Any) -> None:
+    await bench.open(route=rules)
+    reply = await bench.ask(named("", "ok"))
+    assert (reply.status, reply.reason) == (502, "answer_refused")
+    assert "set 1 of 2 has an empty text under the" in reply.message
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [(named("a", "a"), "have equal values"), (named("a", ""), "empty text"), (sets({"n": "a"}), "lacks the key")],
+    ids=["twice", "empty", "missing"],
+)
+async def test_an_answer_that_breaks_declared_keys_is_refused(bench: Bench, answer: Any, problem: str) -> None:
+    await bench.open(declares=("name",))
+    reply = await bench.ask(answer)
+    assert (reply.status, reply.reason) == (502, "answer_refused")
+    assert problem in reply.message
+    assert 'backend "b"' in reply.message
+
+
+async def test_what_a_backend_declares_lets_a_release_pass(bench: Bench) -> None:
+    await bench.open(declares=("name",))
+    await bench.ask(services("1", *range(8)))
+    assert len((await bench.ask(services("2", *range(8)))).names) == 8
+    assert "5 of 8 parameter sets are missing" in (await bench.ask(services("3", 0, 1, 2))).message
+
+
+async def test_taught_keys_that_do_not_fit_let_nothing_through(bench: Bench) -> None:
+    site = await bench.open()
+    await bench.ask(services("1", *range(8)))
+    assert await site.decide("accept", (await bench.ask(services("2", *range(8)))).held_id, unique_by=("name",)) == 200
+    await bench.ask()
+    doubled = sets(*({"name": f"svc-{number}", "zone": zone} for number in range(8) for zone in "ab"))
+    held_id = (await bench.ask(doubled)).held_id
+    assert await site.decide("accept", held_id) == 200
+    assert len((await bench.ask()).names) == 16
+    assert "9 of 16" in (await bench.ask(sets(*({"name": f"svc-{n}", "zone": "a"} for n in range(7))))).message
+
+
+async def test_an_accepted_release_covers_no_loss(bench: Bench) -> None:
+    site = await bench.open()
+    await bench.ask(services("1", *range(8)))
+    assert await site.decide("accept", (await bench.ask(services("2", *range(8)))).held_id) == 200
+    assert (await bench.ask(services("3", *range(7)))).status == 409
+
+
+async def test_an_accepted_change_of_all_sets_is_no_acceptance_of_an_empty_list(bench: Bench) -> None:
+    site = await bench.open()
+    await bench.ask(named(*(f"old-{number}" for number in range(8))))
+    assert await site.decide("accept", (await bench.ask(named(*(f"new-{n}" for n in range(8))))).held_id) == 200
+    assert (await bench.ask(named())).status == 409
+
+
 async def test_accept_lets_exactly_that_answer_through_and_once(bench: Bench) -> None:
     site = await bench.open()
     await bench.ask(TEN)
