@@ -7,7 +7,6 @@ refused.
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -19,7 +18,7 @@ from hub.service import records
 from hub.service.ports import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from types import TracebackType
 
     from hub.core.combine import Answer
     from hub.core.question import Question
@@ -61,11 +60,30 @@ class Accepted(Protocol):
 
 
 class _Passing:
-    """The changed answers that are on their way out; a freeze that begins waits for those that it let pass."""
+    """The changed answers that are on their way out; a freeze that begins waits for those that it let pass.
+
+    A context manager without a generator: routes with ``stale_if_error`` enter it with each answer.
+    """
+
+    __slots__ = ("_count", "_none_left")
 
     def __init__(self) -> None:
-        self.count = 0
-        self.none_left = asyncio.Event()
+        self._count = 0
+        self._none_left: asyncio.Event | None = None
+
+    def __enter__(self) -> None:
+        self._count += 1
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._count -= 1
+        if self._none_left is not None and not self._count:
+            self._none_left.set()
+
+    async def end(self) -> None:
+        """Wait until none is left; no other one may enter."""
+        if self._count:
+            self._none_left = asyncio.Event()
+            await self._none_left.wait()
 
 
 class Freezes:
@@ -100,17 +118,9 @@ class Freezes:
         """What is frozen: everything first, then routes by name."""
         return [self._frozen[route] for route in sorted(self._frozen)]
 
-    @contextmanager
-    def passing(self) -> Iterator[None]:
-        """An answer is on its way out; ``check`` it in here."""
-        passing = self._passing
-        passing.count += 1
-        try:
-            yield
-        finally:
-            passing.count -= 1
-            if not passing.count:
-                passing.none_left.set()
+    def passing(self) -> _Passing:
+        """An answer is on its way out; ``check`` it in this context."""
+        return self._passing
 
     async def check(self, question: Question, route: Route, answer: Answer, before: Answer | None) -> None:
         """Let an answer pass unless its route is frozen and it is not known to equal the last accepted one.
@@ -177,9 +187,7 @@ class Freezes:
 
     async def _let_pass(self) -> None:
         passing, self._passing = self._passing, _Passing()
-        if passing.count:
-            passing.none_left.clear()  # Set whenever the hub was idle.
-            await passing.none_left.wait()
+        await passing.end()
 
     def _view(self, freeze: Freeze, *, changed: bool) -> FreezeView:
         return FreezeView(

@@ -26,7 +26,11 @@ async def freeze(bench: Bench, **more: str) -> None:
 
 
 @pytest.mark.parametrize("route", [{}, UNIQUE, OFF], ids=["whole sets", "by name", "no guard"])
-@pytest.mark.parametrize("changed", [tagged("2"), named("a"), named("a", "b", "c"), sets()], ids=str)
+@pytest.mark.parametrize(
+    "changed",
+    [tagged("2"), named("a"), named("a", "b", "c"), sets()],
+    ids=["values", "less", "more", "none"],
+)
 async def test_nothing_changes_while_it_is_frozen(bench: Bench, route: dict[str, Any], changed: Any) -> None:
     site = await bench.open(route=route)
     before = await bench.ask(tagged("1"))
