@@ -116,6 +116,7 @@ def load(path: Path) -> Loaded:
     entries = []
     for index, entry in enumerate(config.answers):
         sets = _sets_of(entry, path, f"answers[{index}]", files)
+        _check_identities(sets, config.unique_by, path, f"answers[{index}]")
         entries.append(Entry(application_sets=entry.application_sets, when=entry.when, answer=_answer(sets, entry)))
     return Loaded(
         application_sets=config.application_sets,
@@ -152,6 +153,19 @@ def _sets_of(entry: EntryConfig, path: Path, place: str, files: dict[Path, bytes
         detail = str(error).replace("the function returned", "the document is").replace("it must return", "it must be")
         raise Mistake(source, ".".join(filter(None, (place, detail)))) from error
     return sets  # type: ignore[return-value]  # checked just now
+
+
+def _check_identities(sets: list[dict[str, Any]], keys: tuple[str, ...], path: Path, place: str) -> None:
+    """Find out at the start what the hub would refuse with each answer."""
+    seen: dict[str, int] = {}
+    for index, one in enumerate(sets if keys else []):
+        lacking = next((key for key in keys if one.get(key) in (None, "")), None)
+        if lacking is not None:
+            raise Mistake(path, f'{place}: set {index + 1} has no value under "{lacking}", a key of unique_by')
+        first = seen.setdefault(json.dumps([one[key] for key in keys], sort_keys=True), index)
+        if first != index:
+            equal = f"sets {first + 1} and {index + 1} have equal values under unique_by ({', '.join(keys)})"
+            raise Mistake(path, f"{place}: {equal}")
 
 
 def _answer(sets: list[dict[str, Any]], entry: EntryConfig) -> Answer:

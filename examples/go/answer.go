@@ -16,6 +16,10 @@ import (
 // claim says which ApplicationSets this backend serves. It counts only inside what the hub's configuration grants.
 var claim = []string{"fb-*"}
 
+// uniqueBy says which keys identify a set: the set with equal values is the same one in the next answer, so that a new
+// digest is a change and not a loss.
+var uniqueBy = []string{"branch"}
+
 var digests = map[string]string{"main": "sha256:4a5e1e", "feature": "sha256:9b7c0d"}
 
 // answer turns one question into the complete list of parameter sets, or an error. An error changes nothing; a list that

@@ -61,7 +61,7 @@ func self(name string) (*stubs.BackendInfo, error) {
 		return nil, fmt.Errorf("the name of this machine: %w", err)
 	}
 	instance := fmt.Sprintf("%s-%d-%d", host, os.Getpid(), time.Now().UnixNano())
-	return &stubs.BackendInfo{Name: name, Instance: instance, ApplicationSets: claim}, nil
+	return &stubs.BackendInfo{Name: name, Instance: instance, ApplicationSets: claim, UniqueBy: uniqueBy}, nil
 }
 
 // warnOfIgnored says which claimed patterns never count at the hub.

@@ -4,6 +4,12 @@ import { status } from "@grpc/grpc-js";
 /** Which ApplicationSets this backend serves. It counts only inside what the hub's configuration grants. */
 export const CLAIM = ["fb-*"];
 
+/**
+ * Which keys identify a set: the set with equal values is the same one in the next answer, so that a new digest is a change
+ * and not a loss.
+ */
+export const UNIQUE_BY = ["branch"];
+
 const DIGESTS = { main: "sha256:4a5e1e", feature: "sha256:9b7c0d" };
 
 /** A failure with a gRPC status; its message goes to the ApplicationSet's status. */

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 
 import grpc from "@grpc/grpc-js";
 
-import { CLAIM } from "./answer.js";
+import { CLAIM, UNIQUE_BY } from "./answer.js";
 import { contract } from "./contract.js";
 
 /** A client of the hub's RegistryService. */
@@ -25,9 +25,9 @@ export function authorization({ tokenFile }) {
   return metadata;
 }
 
-/** Who this process is: the backend's name, an instance that no other process has, and its claim. */
+/** Who this process is: the backend's name, an instance that no other process has, its claim, and what identifies a set. */
 export function self({ name }) {
-  return { name, instance: randomUUID(), application_sets: CLAIM };
+  return { name, instance: randomUUID(), application_sets: CLAIM, unique_by: UNIQUE_BY };
 }
 
 /** Say which claimed patterns never count at the hub. An empty list is a field that is not there. */

@@ -18,4 +18,5 @@ async def images(question: Question) -> list[dict[str, str]]:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    serve(images, name="images", application_sets=["fb-*"], hub=os.environ.get("HUB", "localhost:4356"))
+    hub = os.environ.get("HUB", "localhost:4356")
+    serve(images, name="images", application_sets=["fb-*"], unique_by=["branch"], hub=hub)

@@ -43,8 +43,18 @@ def test_a_name_is_a_dns_1123_label(name: str, *, fits: bool) -> None:
         {"input_schema_json": b'{"type":"object"}'},
         {"input_schema_json": b"true"},
         {"max_in_flight": 2**32 - 1},
+        {"unique_by": ("name", "k" * 253)},
     ],
-    ids=["the least", "texts", "many patterns", "a long pattern", "a schema", "a boolean schema", "a big number"],
+    ids=[
+        "the least",
+        "texts",
+        "many patterns",
+        "a long pattern",
+        "a schema",
+        "a boolean schema",
+        "a big number",
+        "keys",
+    ],
 )
 def test_what_fits_is_taken(fields: dict[str, Any]) -> None:
     check_info(info(**fields))
@@ -64,6 +74,9 @@ def test_what_fits_is_taken(fields: dict[str, Any]) -> None:
         ({"application_sets": ("a", "")}, "backend.application_sets[1] must be 1 to 253 printable characters"),
         ({"application_sets": ("a" * 254,)}, "backend.application_sets[0] must be 1 to 253 printable characters"),
         ({"application_sets": ("a\0",)}, "backend.application_sets[0] must be 1 to 253 printable characters"),
+        ({"unique_by": tuple("abcdefghi")}, "backend.unique_by has more than 8 keys"),
+        ({"unique_by": ("a", "")}, "backend.unique_by[1] must be 1 to 253 printable characters"),
+        ({"unique_by": ("a", "a")}, 'backend.unique_by has the key "a" twice'),
         ({"input_schema_json": b"{"}, "backend.input_schema_json is not JSON"),
         ({"input_schema_json": b'"\xff"'}, "backend.input_schema_json is not JSON"),
         ({"input_schema_json": b"[" * 100_000}, "backend.input_schema_json is nested deeper than 200 levels"),
@@ -75,7 +88,8 @@ def test_what_fits_is_taken(fields: dict[str, Any]) -> None:
     ids=[
         "no name", "a name in capitals", "no instance", "a long instance", "an instance of two lines",
         "a long version", "a version with an escape", "too many patterns", "an empty pattern", "a long pattern",
-        "a pattern with a control character", "a schema that is no JSON", "a schema that is no UTF-8",
+        "a pattern with a control character", "too many keys", "an empty key", "a key twice",
+        "a schema that is no JSON", "a schema that is no UTF-8",
         "a deep schema", "a schema one level too deep", "a schema that is a list", "a large schema",
     ],
 )  # fmt: skip

@@ -40,7 +40,13 @@ type BackendInfo struct {
 	InputSchemaJson []byte `protobuf:"bytes,5,opt,name=input_schema_json,json=inputSchemaJson,proto3" json:"input_schema_json,omitempty"`
 	// Optional. How many questions this instance wants to have at once. 0 takes the hub's default, and the hub's limit
 	// is never passed.
-	MaxInFlight   uint32 `protobuf:"varint,6,opt,name=max_in_flight,json=maxInFlight,proto3" json:"max_in_flight,omitempty"`
+	MaxInFlight uint32 `protobuf:"varint,6,opt,name=max_in_flight,json=maxInFlight,proto3" json:"max_in_flight,omitempty"`
+	// Optional. The keys whose values identify a parameter set: in the next answer, the set with equal values is the same
+	// set, and its other values may have changed. Every set MUST have a value other than null and the empty text under
+	// each key, and no two sets of an answer may have the same values; the hub refuses an answer that breaks this. At most
+	// 8 keys of the top level. Empty: the hub cannot tell a changed set from a missing one, and holds an answer in which
+	// many have changed until an operator accepts it. Keys in the hub's configuration come before these.
+	UniqueBy      []string `protobuf:"bytes,7,rep,name=unique_by,json=uniqueBy,proto3" json:"unique_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -115,6 +121,13 @@ func (x *BackendInfo) GetMaxInFlight() uint32 {
 		return x.MaxInFlight
 	}
 	return 0
+}
+
+func (x *BackendInfo) GetUniqueBy() []string {
+	if x != nil {
+		return x.UniqueBy
+	}
+	return nil
 }
 
 // RegisterRequest announces one instance that the hub shall dial.
@@ -1106,14 +1119,15 @@ var File_appset_hub_v1_registry_proto protoreflect.FileDescriptor
 
 const file_appset_hub_v1_registry_proto_rawDesc = "" +
 	"\n" +
-	"\x1cappset_hub/v1/registry.proto\x12\rappset_hub.v1\x1a\x1bappset_hub/v1/backend.proto\x1a\x1egoogle/protobuf/duration.proto\"\xd2\x01\n" +
+	"\x1cappset_hub/v1/registry.proto\x12\rappset_hub.v1\x1a\x1bappset_hub/v1/backend.proto\x1a\x1egoogle/protobuf/duration.proto\"\xef\x01\n" +
 	"\vBackendInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x12)\n" +
 	"\x10application_sets\x18\x04 \x03(\tR\x0fapplicationSets\x12*\n" +
 	"\x11input_schema_json\x18\x05 \x01(\fR\x0finputSchemaJson\x12\"\n" +
-	"\rmax_in_flight\x18\x06 \x01(\rR\vmaxInFlight\"a\n" +
+	"\rmax_in_flight\x18\x06 \x01(\rR\vmaxInFlight\x12\x1b\n" +
+	"\tunique_by\x18\a \x03(\tR\buniqueBy\"a\n" +
 	"\x0fRegisterRequest\x124\n" +
 	"\abackend\x18\x01 \x01(\v2\x1a.appset_hub.v1.BackendInfoR\abackend\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\"y\n" +
