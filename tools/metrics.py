@@ -37,6 +37,12 @@ class _Empty:
     def held_answers(self) -> int:
         return 0
 
+    def kept_questions(self) -> tuple[int, int]:
+        return 7, 100
+
+    def frozen(self) -> list[str]:
+        return []
+
     def store(self) -> tuple[float, bool]:
         return 0.0, False
 

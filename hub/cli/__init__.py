@@ -14,6 +14,7 @@ from hub.cli.commands import Commands
 from hub.cli.configuring import config
 from hub.cli.deciding import accept, audit, held, history, reject
 from hub.cli.exits import describe_exits
+from hub.cli.freezing import freeze, unfreeze
 from hub.cli.manifests import argocd
 from hub.cli.operating import backends, explain, routes
 from hub.cli.quickstart import quickstart
@@ -41,6 +42,8 @@ for command in (
     reject,
     audit,
     history,
+    freeze,
+    unfreeze,
     store,
 ):
     main.add_command(command)

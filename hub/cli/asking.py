@@ -144,6 +144,15 @@ def ask(  # noqa: PLR0913 - a request's parts
     return failed(text)
 
 
+def glance(port: Port, path: str, kind: type[T]) -> T | None:
+    """Read from an admin port that has answered before; ``None`` unless it has such a document."""
+    reply = send(port, "GET", path)
+    try:
+        return decoded(reply.body, kind) if reply.status == _OK else None
+    except (msgspec.DecodeError, UnicodeError):
+        return None
+
+
 def read(reply: Reply, kind: type[T], port: Port) -> T:
     """The document of a 200."""
     try:

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from hub.cli.discovery import operator_options
+from hub.cli.freezing import warn_of_freezes, what
 from hub.cli.login import by_option
 from hub.cli.options import NO
 from hub.cli.printing import moment, pairs, print_json, print_table, say, some
@@ -56,6 +57,7 @@ def held(hub: Operator, *, check: bool, as_json: bool) -> None:
             map(_held_row, found),
             empty="nothing is held",
         )
+        warn_of_freezes(hub)
     if check and found:
         raise SystemExit(NO)
 
@@ -208,7 +210,7 @@ def reject(held_id: str, *, by: str, hub: Operator, as_json: bool) -> None:
 @click.command()
 @operator_options
 def audit(hub: Operator, *, as_json: bool) -> None:
-    """List who decided what: held answers, taught keys, forgotten backends, and an empty store."""
+    """List who decided what: held answers, taught keys, forgotten backends, freezes, and an empty store."""
     found = hub.get("/api/audit", list[AuditEntry])
     if as_json:
         print_json(found)
@@ -224,6 +226,8 @@ def _decided(entry: AuditEntry) -> tuple[str, str]:
     """What a decision was about, and its details."""
     if entry.store_id:
         return f"store {entry.store_id}", "started with an empty store"
+    if entry.action in ("freeze", "unfreeze"):
+        return what(entry.route), entry.reason or "-"
     if entry.action in ("teach", "unteach"):
         whose = f"route {entry.route}" if entry.route else f"backend {entry.backend}"
         does = "identifies a set" if entry.action == "teach" else "no longer identifies a set"

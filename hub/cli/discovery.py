@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 from click.core import ParameterSource
 
-from hub.cli.asking import Port, ask
+from hub.cli.asking import Port, ask, glance
 from hub.cli.options import LOCAL_CONFIG, WRONG_USE, config_option, json_option, wrong_use
 from hub.cli.printing import say
 from hub.config.file import File
@@ -125,6 +125,11 @@ class Operator:
         """Read from the admin API. That needs no token, so none is sent."""
         port, _ = self._find()
         return ask(port, "GET", path, kind)
+
+    def glance(self, path: str, kind: type[T]) -> T | None:
+        """Read what only adds to an answer; ``None`` if this hub does not have it, because it is older."""
+        port, _ = self._find()
+        return glance(port, path, kind)
 
     def post(self, path: str, body: dict[str, Any], kind: type[T]) -> T:
         """Change something."""

@@ -72,6 +72,8 @@ EXITS = {
     "reject": Exits("rejected", "refused: nothing is held under ID, or a wrong admin token"),
     "audit": _LISTED,
     "history": _LISTED,
+    "freeze": Exits("frozen", "refused: no such route, or a wrong admin token"),
+    "unfreeze": Exits("lifted, or there was nothing to lift", "refused: a wrong admin token"),
     "store status": Exits("initialised", "not initialised, or lost"),
     "store init": Exits(
         "initialised, or it was before", "refused: the store cannot be written, a hub uses it, or a wrong admin token"

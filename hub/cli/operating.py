@@ -10,6 +10,7 @@ import msgspec
 from click.core import ParameterSource
 
 from hub.cli.discovery import operator_options
+from hub.cli.freezing import still, warn_of_freezes
 from hub.cli.login import by_option
 from hub.cli.options import failed, parameters_option, parse_parameters
 from hub.cli.printing import moment, print_json, print_table, say
@@ -53,7 +54,7 @@ def _show_routes(hub: Operator, *, as_json: bool) -> None:
         print_json(found)
         return
     print_table(
-        ("ROUTE", "APPLICATION SETS", "BACKENDS", "COMBINE", "DEADLINE", "UNIQUE BY"),
+        ("ROUTE", "APPLICATION SETS", "BACKENDS", "COMBINE", "DEADLINE", "UNIQUE BY", "FROZEN"),
         [
             (
                 one.name,
@@ -62,11 +63,13 @@ def _show_routes(hub: Operator, *, as_json: bool) -> None:
                 one.combine,
                 f"{one.deadline_s:g} s",
                 "; ".join(_keys_text(identity) for identity in one.identity),
+                "yes" if one.frozen is not None else "-",
             )
             for one in found
         ],
         empty="no routes are configured; names go to the backends that claim them",
     )
+    warn_of_freezes(hub)
 
 
 @click.command()
@@ -91,6 +94,18 @@ def explain(name: str, *, pairs: tuple[str, ...], route: str, hub: Operator, as_
             say(f"not connected now: {', '.join(found.absent)}")
         for identity in found.identity:
             say(_identity_line(identity, guarded=found.guarded))
+        for key in found.varying_inputs:
+            say(_varying_text(key), err=True)
+        if found.frozen is not None:
+            say(still(found.frozen), err=True)
+
+
+def _varying_text(key: str) -> str:
+    return (
+        f'warning: the input "{key}" differs in every question about this name, so the guard has nothing to compare an '
+        "answer with, and any loss passes. If it does not decide which Applications there are, set "
+        f"guard.ignore_inputs: [{key}] in hub.yaml"
+    )
 
 
 _SOURCES = {

@@ -311,6 +311,22 @@ class Guard(_Entry, frozen=True, kw_only=True):
             "returned for this long."
         ),
     ] = "manual"
+    ignore_inputs: Annotated[
+        list[Key],
+        Meta(
+            description="Top-level inputs that change without changing which sets there should be, such as a commit or "
+            "a timestamp. The guard compares an answer with the last one to the same question without them; otherwise "
+            "each new value is a new question, whose first answer is believed. Calls, cache and `stale_if_error` still "
+            "use the whole input."
+        ),
+    ] = []
+    keep: Annotated[
+        Duration,
+        Meta(
+            description="A baseline that was used within this time is never removed to make room "
+            "(`limits.kept_questions`)."
+        ),
+    ] = "30d"
 
 
 class HubGuard(Guard, frozen=True, kw_only=True):
@@ -452,8 +468,11 @@ class Limits(_Entry, frozen=True, kw_only=True):
     kept_questions: Annotated[
         Count,
         Meta(
-            description="Questions whose baseline, history and last good answer the store keeps; the least recently "
-            "changed are removed first. The audit log keeps as many entries."
+            description="Questions whose baseline and history the store keeps. Above it, those are removed that were "
+            "not asked for `guard.keep`, the least recently asked first. If all were, none is removed and the hub "
+            "reports it (`baselines_over_limit`); at twice this number it removes questions that were asked only once, "
+            "more than a day ago, and then refuses new ones with a 503. So many last good answers and entries of the "
+            "audit log are kept as well."
         ),
     ] = 100_000
     lease: Annotated[Duration, Meta(description="How long a registration lasts without renewal.")] = "15s"

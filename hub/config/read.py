@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -153,10 +153,10 @@ def _scalars(struct: type[msgspec.Struct], prefix: str) -> Iterator[Scalar]:
     hints = get_type_hints(struct)
     for name in struct.__struct_fields__:
         hint, path = hints[name], f"{prefix}{name}"
-        kinds = get_args(hint) or (hint,)
+        kinds = () if get_origin(hint) is list else get_args(hint) or (hint,)
         if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
             yield from _scalars(hint, f"{path}.")
-        elif hint in (str, int) or str in kinds or all(isinstance(kind, str) for kind in kinds):
+        elif hint in (str, int) or str in kinds or (kinds and all(isinstance(kind, str) for kind in kinds)):
             yield Scalar(path, hint is int)
 
 

@@ -295,6 +295,7 @@ class Resolver:
         release_s = None
         if guard.release != "manual":
             release_s = self._positive((*at, "release", "after"), guard.release.after)
+        self._keys((*at, "ignore_inputs"), guard.ignore_inputs)
         of_all = self._written.guard
         return GuardPolicy(
             mode=guard.mode,
@@ -309,6 +310,8 @@ class Resolver:
                 window_s=seconds(of_all.window),
             ),
             count=None if guard.count is None else list_path(guard.count),
+            ignore_inputs=tuple(guard.ignore_inputs),
+            keep_s=self._positive((*at, "keep"), guard.keep),
         )
 
     def _dial(self) -> core.DialSettings:

@@ -28,6 +28,8 @@
     │   ├── BackendNeverSeen
     │   ├── BackendBusy
     │   ├── BackendNotReady
+    │   ├── Frozen
+    │   ├── BaselinesFull
     │   ├── StoreNeeded
     │   ├── StoreFailed
     │   ├── StoreUninitialised
@@ -233,6 +235,18 @@ class BackendNotReady(Unavailable):
         super().__init__(text)
         if retry_after_s is not None:
             self.retry_after_s = math.ceil(min(max(retry_after_s, MIN_RETRY_AFTER_S), MAX_RETRY_AFTER_S))
+
+
+class Frozen(Unavailable):
+    """An operator froze the route, and the answer is not known to equal the last accepted one."""
+
+    reason = "frozen"
+
+
+class BaselinesFull(Unavailable):
+    """A new question, and there is no room for one more baseline."""
+
+    reason = "baselines_full"
 
 
 class StoreNeeded(Unavailable):

@@ -121,6 +121,59 @@ class HeldDecided(Event, frozen=True, kw_only=True):
     who: str
 
 
+class RouteFrozen(Event, frozen=True, kw_only=True):
+    """An operator froze a route; an empty ``route`` is all of them."""
+
+    route: str
+    reason: str
+    who: str
+
+
+class FreezeLifted(Event, frozen=True, kw_only=True):
+    """An operator lifted a freeze; an empty ``route`` is the freeze of all routes."""
+
+    route: str
+    who: str
+
+
+class BaselineInherited(Event, frozen=True, kw_only=True):
+    """A question without a baseline took over that of the same question as it was asked before.
+
+    ``client``, ``from_route`` and ``namespace`` say who asked it then; ``how`` is ``copy`` or ``move``.
+    """
+
+    route: str
+    application_set_name: str
+    client: str
+    from_route: str
+    namespace: str
+    how: str
+
+
+class BaselinesOverLimit(Event, frozen=True, kw_only=True):
+    """More questions have a baseline than the limit, and none may be dropped; at ``bound``, new ones are refused."""
+
+    kept: int
+    limit: int
+    bound: int
+
+
+class BaselinesWithinLimit(Event, frozen=True, kw_only=True):
+    """No more questions have a baseline than the limit, as before."""
+
+    kept: int
+    limit: int
+
+
+class InputVaries(Event, frozen=True, kw_only=True):
+    """The questions about a name differ in one input each time, so that there is never a baseline."""
+
+    route: str
+    application_set_name: str
+    key: str
+    values: int
+
+
 class KeysTaught(Event, frozen=True, kw_only=True):
     """An operator said which keys identify the sets of a route or a backend."""
 

@@ -44,6 +44,7 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True):
     ``window_s``; or what changes more than ``max_change`` of them, if that is set. ``release_after_s``: equal answers
     for so many seconds are accepted; ``None``: only an operator accepts. ``total`` limits all ApplicationSets together.
     ``count`` is the list in each set whose elements are counted instead of the set.
+    ``ignore_inputs`` do not make a question another one, and a baseline is kept for ``keep_s`` after its last use.
     """
 
     mode: Mode = "enforce"
@@ -54,6 +55,8 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True):
     max_change: float | None = None
     total: TotalPolicy = TotalPolicy()
     count: ListPath | None = None
+    ignore_inputs: tuple[str, ...] = ()
+    keep_s: float = 30 * 86400.0
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -220,12 +223,13 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     For a held answer, ``held_id``, ``subject``, ``went`` and ``before`` say which one. ``forget`` removed ``patterns``
     from the claim of ``backend``. ``init`` started with the empty store ``store_id``. ``teach`` says that ``keys``
-    identify the sets of ``route``, or of ``backend``; ``unteach`` took that back.
+    identify the sets of ``route``, or of ``backend``; ``unteach`` took that back. ``freeze`` and ``unfreeze`` are about
+    ``route`` (empty: all of them), the first with a ``reason``.
     """
 
     at_s: float
     who: str
-    action: Literal["accept", "reject", "release", "passed", "forget", "init", "teach", "unteach"]
+    action: Literal["accept", "reject", "release", "passed", "forget", "init", "teach", "unteach", "freeze", "unfreeze"]
     held_id: str = ""
     subject: Subject | None = None
     went: int = 0
@@ -235,3 +239,4 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     store_id: str = ""
     route: str = ""
     keys: tuple[str, ...] = ()
+    reason: str = ""

@@ -176,6 +176,15 @@ class RouteTable:
         """The configured routes, in order."""
         return self._routes
 
+    def named(self, name: str) -> Route | None:
+        """The configured route of this name; of ``CLAIMED``, what all routes of claims are like."""
+        return self._like if name == CLAIMED else self._named.get(name)
+
+    @property
+    def like(self) -> Route:
+        """What all routes of claims are like."""
+        return self._like
+
     def resolve(self, path_route: str | None, name: str, parameters: Mapping[str, Any]) -> Route:
         """The route of a name, or the one that the path names.
 

@@ -30,9 +30,11 @@ from hub.core.errors import (
     UnknownRoute,
 )
 from hub.core.events import InternalFault
+from hub.core.freezes import MAX_REASON_CHARS
 from hub.core.guard import MAX_WHO_CHARS
 from hub.core.keys import MAX_KEY_CHARS, MAX_KEYS
 from hub.core.nesting import check_levels
+from hub.core.routes import CLAIMED
 from hub.core.tokens import bearer
 from hub.http import reply
 from hub.service.held import NoSuchHeldAnswer
@@ -43,9 +45,12 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from hub.core.events import AnswerNoticed
+    from hub.core.freezes import Freeze
     from hub.core.guard import AuditEntry, HeldAnswer, History
     from hub.core.tokens import TokenRing
     from hub.http.getparams import RequestIds
+    from hub.service.eviction import KeptView
+    from hub.service.freezing import FreezeView
     from hub.service.keeping import Initialised, StoreView
     from hub.service.membership import Forgotten
     from hub.service.overview import Overview
@@ -69,6 +74,13 @@ _NOT_ADMIN = (
 _NOT_LOCAL = (
     "without admin.tokens in the hub's configuration, only callers on the hub's own machine may change its state; run "
     "the command there, or configure an admin token"
+)
+_FREEZE_BODY = (
+    'the body must be {"by": "NAME", "reason": "TEXT", "route": "ROUTE"}, with a reason of one line and at most '
+    f"{MAX_REASON_CHARS} characters; without a route, all are frozen"
+)
+_UNFREEZE_BODY = (
+    'the body must be {"by": "NAME", "route": "ROUTE"}; without a route, the freeze of all routes is lifted'
 )
 _DECIDES = f'the body must be {{"by": "NAME"}}, with the name of who decides in at most {MAX_WHO_CHARS} characters'
 _WITH_KEYS = f'"unique_by" may be added: a list of at most {MAX_KEYS} keys, none of them empty or twice'
@@ -112,6 +124,30 @@ class Deciding(Protocol):
         ...
 
 
+class Freezing(Protocol):
+    """Knows what is frozen, and freezes it."""
+
+    def all(self) -> list[Freeze]:
+        """What is frozen."""
+        ...
+
+    async def freeze(self, route: str, reason: str, who: str) -> FreezeView:
+        """Freeze a route, or all (an empty ``route``); raises ``StoreFailed``."""
+        ...
+
+    async def unfreeze(self, route: str, who: str) -> FreezeView:
+        """Lift a freeze; raises ``StoreFailed``."""
+        ...
+
+
+class Retaining(Protocol):
+    """Knows how many questions have a baseline."""
+
+    def view(self) -> KeptView:
+        """How many there are, and how many may be."""
+        ...
+
+
 class Remembering(Protocol):
     """Knows what happened to answers."""
 
@@ -144,6 +180,21 @@ class Decision(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a decision: who takes it."""
 
     by: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_WHO_CHARS)]
+
+
+class ToFreeze(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a freeze: who decides it, and why; an empty ``route`` is all of them."""
+
+    by: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_WHO_CHARS)]
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_REASON_CHARS)]
+    route: str = ""
+
+
+class ToUnfreeze(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of its end."""
+
+    by: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_WHO_CHARS)]
+    route: str = ""
 
 
 class Acceptance(msgspec.Struct, forbid_unknown_fields=True):
@@ -187,6 +238,8 @@ class Admin:
         overview: Overview,
         membership: Forgetting,
         guard: DecidingAndRemembering,
+        freezes: Freezing,
+        retention: Retaining,
         keeper: Initialising,
         taught: Teaching,
         notices: Notices,
@@ -199,6 +252,8 @@ class Admin:
         self._overview = overview
         self._membership = membership
         self._guarded = guard
+        self._freezes = freezes
+        self._retention = retention
         self._keeper = keeper
         self._taught = taught
         self._notices = notices
@@ -228,8 +283,11 @@ class Admin:
                 web.get("/api/held", self._get_held),
                 web.get("/api/history", self._get_history),
                 web.get("/api/audit", self._get_audit),
+                web.get("/api/freezes", self._get_freezes),
                 web.get("/api/store", self._get_store),
                 web.post("/api/store/init", self._init_store),
+                web.post("/api/freeze", self._freeze),
+                web.post("/api/unfreeze", self._unfreeze),
                 web.post("/api/backends/{name}/forget", self._forget),
                 web.post("/api/backends/{name}/forget-keys", self._forget_backend_keys),
                 web.post("/api/routes/{name}/forget-keys", self._forget_route_keys),
@@ -297,6 +355,8 @@ class Admin:
             "never_seen_backends": self._overview.awaited(),
             "needs_restart": self._readiness.needs_restart,
             "failing_tasks": self._readiness.failing(),
+            "frozen": self._freezes.all(),
+            "kept_questions": self._retention.view(),
             "store": self._keeper.view(),
         }
         return _shown(body, status=503 if missing else 200)
@@ -341,6 +401,21 @@ class Admin:
 
     async def _init_store(self, request: web.Request) -> web.Response:
         return _shown(await self._keeper.init(await _who(request)))
+
+    async def _get_freezes(self, _: web.Request) -> web.Response:
+        return _shown(self._freezes.all())
+
+    async def _freeze(self, request: web.Request) -> web.Response:
+        wanted = _decoded(await request.read(), ToFreeze, _FREEZE_BODY)
+        if not wanted.reason.isprintable() or not wanted.reason.strip():
+            raise InvalidRequest(_FREEZE_BODY)
+        if wanted.route not in ("", CLAIMED, *(route.name for route in self._overview.routes())):
+            raise UnknownRoute("no such route in the hub's configuration; see: appset-hub routes")
+        return _shown(await self._freezes.freeze(wanted.route, wanted.reason.strip(), wanted.by))
+
+    async def _unfreeze(self, request: web.Request) -> web.Response:
+        wanted = _decoded(await request.read(), ToUnfreeze, _UNFREEZE_BODY)
+        return _shown(await self._freezes.unfreeze(wanted.route, wanted.by))
 
     async def _get_held(self, _: web.Request) -> web.Response:
         return _shown(self._guarded.held())

@@ -33,6 +33,7 @@ from hub.http.getparams import GetParams, RequestIds
 from hub.http.server import HttpServer
 from hub.main.certificates import Certificates, check_new, server_context
 from hub.main.fixed import needs_restart
+from hub.main.guarding import Guarding, guarding
 from hub.main.proxies import proxy_variables
 from hub.main.storing import ID_BYTES
 from hub.main.supervisor import Supervisor
@@ -45,24 +46,18 @@ from hub.rpc.server import CannotListen, RpcServer, ServerTls
 from hub.schema import JsonSchemas
 from hub.service.ask import Asker
 from hub.service.audit import AuditLog
-from hub.service.baselines import Baselines
 from hub.service.bulkhead import Bulkhead
 from hub.service.completeness import Completeness
-from hub.service.elapsed import ObservedTime
 from hub.service.execute import Execute
+from hub.service.freezing import Freezes
 from hub.service.freshness import FreshnessLimits
-from hub.service.guard import Guard
-from hub.service.held import HeldAnswers
 from hub.service.inputs import Inputs
 from hub.service.keeping import StoreKeeper
 from hub.service.lastgood import LastGoodAnswers
-from hub.service.lessons import Lessons
-from hub.service.losses import Losses
 from hub.service.membership import Membership, MembershipLimits, stored_claims, stored_sightings
 from hub.service.names import FollowedNames
 from hub.service.overview import Overview
 from hub.service.pool import Pool
-from hub.service.remarks import Remarks
 from hub.service.remembered import RememberedAnswers
 from hub.service.retention import keep_bounded
 from hub.service.routing import Routing
@@ -168,26 +163,25 @@ class Hub:
         timekeeper = Timekeeper()
         asker = Asker(pool=self._pool, events=self.telemetry, clock=clock, timekeeper=timekeeper, limits=limits.answer)
         schemas = JsonSchemas()
-        observed = ObservedTime(store, self.telemetry, time.monotonic)
         self._taught = TaughtKeys(
             store=store, events=self.telemetry, clock=time.time, audit=audit, routing=self._routing
         )
         await self._taught.open()
-        held = HeldAnswers(store, self.telemetry, time.time, audit, observed)
-        self._guard = Guard(
+        self._guarding = guarding(
             store=store,
             events=self.telemetry,
             clock=time.time,
+            monotonic=clock,
             audit=audit,
-            baselines=Baselines(store),
-            held=held,
-            lessons=Lessons(held, self._taught),
-            remarks=Remarks(self.telemetry),
-            losses=Losses(store, self.telemetry, clock=clock, observed=observed),
-            observed=observed,
+            routing=self._routing,
+            taught=self._taught,
+            kept_questions=limits.kept_questions,
         )
-        await self._guard.open()
-        stack.push_async_callback(self._guard.close)
+        self._guard = self._guarding.guard
+        await self._guarding.open()
+        stack.push_async_callback(self._guarding.close)
+        self._freezes = Freezes(store=store, events=self.telemetry, clock=time.time, audit=audit, accepted=self._guard)
+        await self._freezes.open()
         completeness = Completeness(store)
         self._freshness = FreshnessLimits(self.telemetry)
         self._bulkhead = Bulkhead()
@@ -199,6 +193,8 @@ class Hub:
             asker=asker,
             remembered=self._remembered,
             guard=self._guard,
+            freezes=self._freezes,
+            uses=self._guarding.uses,
             last_good=LastGoodAnswers(store, self.telemetry, time.time),
             freshness=self._freshness,
             bulkhead=self._bulkhead,
@@ -244,18 +240,26 @@ class Hub:
                 max_addresses=settings.dial.max_addresses,
             ),
         )
-        self._overview = Overview(directory, self._routing, completeness, self._freshness)
+        self._overview = Overview(
+            directory,
+            self._routing,
+            completeness,
+            freezes=self._freezes,
+            freshness=self._freshness,
+            variety=self._guarding.variety,
+        )
         self.membership.configure(grants)
         self._set_routes(settings)
         self.supervisor.start("lease_expiry", self.membership.expire)
         self.supervisor.start("guard", self._guard.tend)
-        self.supervisor.start("retention", lambda: keep_bounded(store, limits.kept_questions))
+        self.supervisor.start("retention", lambda: keep_bounded(store, self._guarding, limits.kept_questions))
         if isinstance(store, SqliteStore):
             self.supervisor.start("store", store.watch)
         self.supervisor.start("store_watch", self._keeper.watch)
 
     def _set_routes(self, settings: Settings) -> None:
         self._routing.set_routes(settings.routes, claimed=settings.claimed)
+        self._guarding.askers.take(_client_names(settings))
 
     async def _open_rpc(self, stack: AsyncExitStack) -> None:
         settings = self._settings
@@ -318,7 +322,8 @@ class Hub:
                     admission=self._admission,
                     bulkhead=self._bulkhead,
                     remembered=self._remembered,
-                    guard=self._guard,
+                    guarding=self._guarding,
+                    freezes=self._freezes,
                     keeper=self._keeper,
                 )
             )
@@ -328,6 +333,8 @@ class Hub:
             overview=self._overview,
             membership=self.membership,
             guard=self._guard,
+            freezes=self._freezes,
+            retention=self._guarding.eviction,
             keeper=self._keeper,
             taught=self._taught,
             notices=self.telemetry,
@@ -389,6 +396,7 @@ class Hub:
         self.membership.redial(redial)
         self._routing.take(new.routes)
         self._freshness.forget()
+        self._guarding.askers.take(_client_names(settings))
         if settings.grpc_tls is not None:
             self._grpc_certificates.files = settings.grpc_tls
         self._registered.recheck()
@@ -455,11 +463,13 @@ class _Snapshot:
         admission: Admission,
         bulkhead: Bulkhead,
         remembered: RememberedAnswers,
-        guard: Guard,
+        guarding: Guarding,
+        freezes: Freezes,
         keeper: StoreKeeper,
     ) -> None:
+        self._freezes = freezes
         self._keeper = keeper
-        self._guard = guard
+        self._guarding = guarding
         self._overview = overview
         self._admission = admission
         self._bulkhead = bulkhead
@@ -478,7 +488,14 @@ class _Snapshot:
         return self._bulkhead.counts(CLAIMED)
 
     def held_answers(self) -> int:
-        return self._guard.held_count
+        return self._guarding.guard.held_count
+
+    def kept_questions(self) -> tuple[int, int]:
+        view = self._guarding.eviction.view()
+        return view.kept, view.limit
+
+    def frozen(self) -> Iterable[str]:
+        return [one.route for one in self._freezes.all()]
 
     def store(self) -> tuple[float, bool]:
         view = self._keeper.view()
@@ -507,6 +524,11 @@ def _client_ring(settings: Settings, key: bytes) -> TokenRing[Client]:
 def _anyone(settings: Settings) -> Client | None:
     """Who callers are without a token: a hub for development that names no client has one for all."""
     return DEV_CLIENT if settings.dev and not settings.clients else None
+
+
+def _client_names(settings: Settings) -> list[str]:
+    anyone = _anyone(settings)
+    return [one.client.name for one in settings.clients] + ([] if anyone is None else [anyone.name])
 
 
 def _admin_ring(settings: Settings, key: bytes) -> TokenRing[str]:

@@ -52,6 +52,14 @@ class AuditLog:
         """An operator decided to start with an empty store."""
         return self._change(AuditEntry(at_s=self._clock(), who=who, action="init", store_id=store_id))
 
+    def frozen(self, route: str, reason: str, who: str) -> Change:
+        """An operator froze a route, or all of them (an empty ``route``)."""
+        return self._change(AuditEntry(at_s=self._clock(), who=who, action="freeze", route=route, reason=reason))
+
+    def unfrozen(self, route: str, who: str) -> Change:
+        """An operator lifted a freeze."""
+        return self._change(AuditEntry(at_s=self._clock(), who=who, action="unfreeze", route=route))
+
     def taught(self, keys: tuple[str, ...], who: str, *, route: str = "", backend: str = "", forgot: bool) -> Change:
         """Which keys identify the sets of a route or a backend, or no longer do."""
         return self._change(

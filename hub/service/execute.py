@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hub.core.routes import Route
     from hub.service.bulkhead import Bulkhead
     from hub.service.completeness import Completeness
+    from hub.service.freezing import Freezes
     from hub.service.freshness import FreshnessLimits
     from hub.service.guard import Guard
     from hub.service.inputs import Inputs
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from hub.service.remembered import RememberedAnswers
     from hub.service.routing import Routing
     from hub.service.timekeeper import Timekeeper
+    from hub.service.uses import Uses
 
 _NOTHING_KNOWN: dict[str, CheckedAnswer] = {}
 _CACHED = AnswerCached()
@@ -71,6 +73,8 @@ class Execute:
         asker: Asker,
         remembered: RememberedAnswers,
         guard: Guard,
+        freezes: Freezes,
+        uses: Uses,
         last_good: LastGoodAnswers,
         freshness: FreshnessLimits,
         bulkhead: Bulkhead,
@@ -86,6 +90,8 @@ class Execute:
         self._asker = asker
         self._remembered = remembered
         self._guard = guard
+        self._freezes = freezes
+        self._uses = uses
         self._last_good = last_good
         self._freshness = freshness
         self._bulkhead = bulkhead
@@ -180,6 +186,9 @@ class Execute:
             known=_NOTHING_KNOWN if remembered is None else remembered.members,
             identification=identification,
         )
+        if route.guarded:
+            # Also if no answer comes of it: a baseline is in use as long as it is asked.
+            self._uses.count(question)
         try:
             if isinstance(route.combine, First):
                 answered = await self._asker.ask_first(inquiry)
@@ -200,7 +209,7 @@ class Execute:
         question, route = inquiry.question, inquiry.route
         fresh_for_s = self._freshness.fresh_for_s(route, answered, question.application_set_name)
         known = self._unchanged(inquiry, answered, remembered)
-        if known is not None and route.trust.stale_max_age_s is None and not self._guard.holds(question):
+        if known is not None and route.trust.stale_max_age_s is None and not self._guard.holds(question, route):
             if fresh_for_s > 0:
                 self._remember(inquiry, answered, known.combined, fresh_for_s, known.row)
             return known.combined
@@ -210,12 +219,10 @@ class Execute:
                 async with self._only_one(question):
                     known = self._unchanged(inquiry, answered, remembered)
                     answer = self._combined(inquiry, parameters, answered) if known is None else known.combined
-                    needs_review = known is None or self._guard.holds(question)
-                    row = await self._settle(inquiry, answer, needs_review=needs_review)
+                    row = await self._settle(inquiry, answer, is_new=known is None)
                     if known is None or fresh_for_s > 0:
-                        self._remember(
-                            inquiry, answered, answer, fresh_for_s, row or (None if known is None else known.row)
-                        )
+                        row = row or (None if known is None else known.row)
+                        self._remember(inquiry, answered, answer, fresh_for_s, row)
                     return answer
         except TimeoutError as error:
             raise StoreFailed("the hub's store did not answer in time") from error
@@ -242,12 +249,16 @@ class Execute:
             lock = self._settling[question] = asyncio.Lock()
         return lock
 
-    async def _settle(self, inquiry: Inquiry, answer: Answer, *, needs_review: bool) -> Row | None:
+    async def _settle(self, inquiry: Inquiry, answer: Answer, *, is_new: bool) -> Row | None:
         """Let the guard accept an answer, and keep it as the last good one, before it may leave."""
-        row = None
-        if needs_review:
-            row = await self._guard.review(inquiry.question, inquiry.route, answer, inquiry.identification)
-        await self._last_good.keep(inquiry.question, inquiry.route, answer)
+        question, route, row = inquiry.question, inquiry.route, None
+        with self._freezes.passing():
+            if is_new:
+                before = self._remembered.get(question)
+                await self._freezes.check(question, route, answer, None if before is None else before.combined)
+            if is_new or self._guard.holds(question, route):
+                row = await self._guard.review(question, route, answer, inquiry.identification)
+            await self._last_good.keep(question, route, answer)
         return row
 
     def _remember(

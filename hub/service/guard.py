@@ -21,6 +21,7 @@ from hub.core.keys import NO_KEYS
 from hub.core.lists import largest
 from hub.core.loss import is_covered, is_same, of_held
 from hub.core.losses import Excess, by_count, own_excess, with_changes
+from hub.core.uses import without
 from hub.core.view import compare, sets_beside
 from hub.service import records
 from hub.service.held import Latest, message
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from hub.service.held import HeldAnswers
     from hub.service.lessons import Lessons
     from hub.service.losses import Losses, Row
+    from hub.service.newcomers import Newcomers
     from hub.service.ports import Change, Events, Store, WallClock
     from hub.service.remarks import Remarks
 
@@ -55,6 +57,7 @@ class Guard:
         baselines: Baselines,
         held: HeldAnswers,
         lessons: Lessons,
+        newcomers: Newcomers,
         remarks: Remarks,
         losses: Losses,
         observed: ObservedTime,
@@ -66,6 +69,7 @@ class Guard:
         self._baselines = baselines
         self._held = held
         self._lessons = lessons
+        self._newcomers = newcomers
         self._remarks = remarks
         self._losses = losses
         self._observed = observed
@@ -96,17 +100,19 @@ class Guard:
             await self._observed.save()
 
     async def review(
-        self, question: Question, route: Route, answer: Answer, identification: Identification = NO_KEYS
+        self, asked: Question, route: Route, answer: Answer, identification: Identification = NO_KEYS
     ) -> Row | None:
         """Accept an answer as the truth of now, or hold it; returns where to note when its question is asked again.
 
         Raises:
             AnswerHeld: it loses too much.
+            BaselinesFull: the question is new, and there is no room for its baseline.
             StoreDamaged: what it would be compared to cannot be read.
             StoreFailed: what has to last could not be written, so the answer must not leave.
         """
         if not route.guarded:
             return None
+        question = without(asked, route.trust.guard.ignore_inputs)
         key = records.key(question)
         self._held.check(key)
         self._losses.check(key)
@@ -116,9 +122,33 @@ class Guard:
             return self._losses.row(key, question, len(known.past.rows))
         async with self._only_one(key):
             # Read again: while a configuration changes, a question may be under way twice.
-            known = await self._baselines.find(key)
+            known = await self._find(key, question, asked)
+            if known is None and not self._newcomers.admits(route.trust.guard):
+                return None
             verdict = _judged(known, answer, identification, route.trust.guard)
             return await self._review(key, question, route, known, verdict, answer)
+
+    async def _find(self, key: str, question: Question, asked: Question) -> Known | None:
+        """What is known of a question, or was known of it under another key."""
+        known = await self._baselines.find(key)
+        if known is None and await self._newcomers.inherit(key, question, asked):
+            known = await self._baselines.find(key)
+        return known
+
+    async def same_as_accepted(self, asked: Question, route: Route, answer: Answer) -> bool | None:
+        """Whether an answer equals the last accepted one; ``None``: there is none, or the guard does not keep it.
+
+        Raises:
+            StoreDamaged: it cannot be read.
+            StoreFailed: it cannot be read now.
+        """
+        if not route.guarded:
+            return None
+        question = without(asked, route.trust.guard.ignore_inputs)
+        key = records.key(question)
+        async with self._only_one(key):
+            known = await self._find(key, question, asked)
+        return None if known is None else known.past.has(answer)
 
     def _only_one(self, key: str) -> asyncio.Lock:
         """The lock of a question: reviews of it, and decisions about it, follow one another."""
@@ -209,6 +239,7 @@ class Guard:
         lost: list[Change],
     ) -> None:
         changes: list[Change] = []
+        is_first = known is None
         is_other = bool(verdict.came or verdict.went or verdict.changed or not verdict.before)
         if is_other or known is None or known.past.basis != answer.basis:
             now_s = self._clock()
@@ -218,18 +249,21 @@ class Guard:
                 subject=records.subject(question),
                 now_s=now_s,
                 answer=answer,
+                verdict=verdict,
                 change=_change(now_s, answer, verdict, how, keyless=_is_keyless(known, answer)) if is_other else None,
             )
         await self._store.apply([*changes, *lost, *self._held.dropped(key, how)])
         held = self._held.drop(key)
         if known is not None:
             self._baselines.keep(key, known)
+        if is_first:
+            self._newcomers.answered(key, question)
         if how in ("accepted", "released") and held is not None:
             self._events.emit(AnswerReleased(route=question.route, held_id=held.id, how=how))
 
-    def holds(self, question: Question) -> bool:
+    def holds(self, asked: Question, route: Route) -> bool:
         """Whether an answer to this question is held, so that any other answer has to be reviewed."""
-        return bool(self._held) and records.key(question) in self._held
+        return bool(self._held) and records.key(without(asked, route.trust.guard.ignore_inputs)) in self._held
 
     @property
     def held_count(self) -> int:

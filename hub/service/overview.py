@@ -8,6 +8,7 @@ import msgspec
 
 from hub.core.combine import Combine, First, Merge
 from hub.core.errors import BackendNeverSeen
+from hub.core.freezes import Freeze  # noqa: TC001 - msgspec resolves the types of fields.
 from hub.service.freshness import Limited  # noqa: TC001 - msgspec reads it from the annotation.
 
 if TYPE_CHECKING:
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
     from hub.core.keys import Keys
     from hub.core.routes import Route
     from hub.service.completeness import Completeness
+    from hub.service.freezing import Freezes
     from hub.service.freshness import FreshnessLimits
     from hub.service.ports import Link
     from hub.service.routing import Routing
+    from hub.service.variety import Variety
 
 
 class IdentityView(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +73,7 @@ class BackendView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RouteView(msgspec.Struct, frozen=True, kw_only=True):
-    """One configured route."""
+    """One configured route. ``frozen``: changed answers are refused, because an operator froze it, or all routes."""
 
     name: str
     application_sets: tuple[str, ...]
@@ -80,12 +83,17 @@ class RouteView(msgspec.Struct, frozen=True, kw_only=True):
     deadline_s: float
     required_keys: tuple[str, ...]
     unique_by: tuple[str, ...]
+    frozen: Freeze | None = None
     guarded: bool = True
     identity: tuple[IdentityView, ...] = ()
 
 
 class ExplainView(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a name goes, why, and whether every member is there. ``route`` is empty when nobody serves it."""
+    """Where a name goes, why, and whether every member is there. ``route`` is empty when nobody serves it.
+
+    ``frozen``: only an unchanged answer leaves. ``varying_inputs`` differ in every question, so that there is never a
+    baseline.
+    """
 
     application_set_name: str
     steps: tuple[str, ...]
@@ -94,6 +102,8 @@ class ExplainView(msgspec.Struct, frozen=True, kw_only=True):
     combine: str
     absent: tuple[str, ...]
     refusal: str
+    frozen: Freeze | None = None
+    varying_inputs: tuple[str, ...] = ()
     guarded: bool = True
     identity: tuple[IdentityView, ...] = ()
 
@@ -101,17 +111,22 @@ class ExplainView(msgspec.Struct, frozen=True, kw_only=True):
 class Overview:
     """Looks at the directory and the routes."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it looks at, each of them named at the call
         self,
         directory: Directory[Link],
         routing: Routing,
         completeness: Completeness,
+        *,
+        freezes: Freezes,
         freshness: FreshnessLimits,
+        variety: Variety,
     ) -> None:
         self._freshness = freshness
         self._directory = directory
         self._routing = routing
         self._completeness = completeness
+        self._freezes = freezes
+        self._variety = variety
 
     def routes(self) -> list[RouteView]:
         """All configured routes, in order."""
@@ -125,6 +140,7 @@ class Overview:
                 deadline_s=route.deadline_s,
                 required_keys=route.rules.required_keys,
                 unique_by=route.rules.unique_by,
+                frozen=self._freezes.of(route.name),
                 guarded=route.guarded,
                 identity=self._identities(route),
             )
@@ -204,9 +220,15 @@ class Overview:
             combine="" if route is None else combine_text(route.combine),
             absent=tuple(member for member in members if not self._directory.present(member, claimed_name)),
             refusal=refusal,
+            frozen=None if route is None else self._freezes.of(route.name),
+            varying_inputs=() if route is None else self._varying_inputs(route, name),
             guarded=route is not None and route.guarded,
             identity=() if route is None else self._identities(route),
         )
+
+    def _varying_inputs(self, route: Route, name: str) -> tuple[str, ...]:
+        ignored = route.trust.guard.ignore_inputs
+        return tuple(key for key in self._variety.of(route.name, name) if key not in ignored)
 
     async def _refusal(self, route: Route, name: str) -> str:
         try:

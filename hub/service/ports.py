@@ -205,6 +205,14 @@ class Store(Protocol):
         """
         ...
 
+    async def keys(self, kind: str) -> Sequence[str]:
+        """All keys of a kind, in no order.
+
+        Raises:
+            StoreFailed: they cannot be read.
+        """
+        ...
+
     async def has(self, kind: str, prefix: str) -> bool:
         """Whether there is any value of a kind whose key starts with ``prefix``.
 

@@ -23,6 +23,8 @@ LOSSES = "losses"
 """Of a question: the sets that its last accepted answers no longer had, as long as they count."""
 OBSERVED = "observed_time"
 """How long hubs have run on this store."""
+FREEZES = "freezes"
+"""What operators have frozen: by route, or all."""
 META = "meta"
 """Of the store itself: that it is initialised, under the key ``STORE``."""
 STORE = "store"
@@ -31,7 +33,13 @@ KEYS = "keys"
 SEEN = "seen"
 """Of a backend: it has connected to this hub, or an operator has forgotten it."""
 
-OF_QUESTIONS = (BASELINES, BASELINE_CHANGES, HISTORY, LAST_GOOD, LOSSES)
+USES = "uses"
+"""Of a question that has a baseline: when it was asked last."""
+
+INHERITED = (BASELINES, BASELINE_CHANGES, HISTORY)
+"""What a question takes over from another one."""
+
+OF_QUESTIONS = (*INHERITED, HELD, LOSSES, USES, LAST_GOOD)
 """What is kept of a question under its key, and dropped together: a part of it would be mistaken for the whole."""
 
 _KEY_BYTES = 16

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hub.core.errors import HubError
 from hub.core.keybook import KeyBook
-from hub.core.routes import RouteTable
+from hub.core.routes import CLAIMED, RouteTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hub.core.directory import Directory
+    from hub.core.guard import GuardPolicy
     from hub.core.keys import Identification, Keys
     from hub.core.routes import Route
     from hub.service.ports import Link
@@ -34,6 +36,19 @@ class Routing:
     def table(self) -> RouteTable:
         """The table of this moment."""
         return self._table
+
+    def policy(self, route: str) -> GuardPolicy:
+        """The guard's settings of a route; of one that is not configured, those of the whole file."""
+        return (self._table.named(route) or self._table.like).trust.guard
+
+    def has_route(self, route: str, application_set_name: str, parameters: Mapping[str, Any]) -> bool:
+        """Whether questions about this name and input can still come to this route."""
+        if route != CLAIMED:
+            return self._table.named(route) is not None
+        try:
+            return self._table.resolve(None, application_set_name, parameters).claimed
+        except HubError:
+            return True  # Nobody serves it now, but whoever claims it next does.
 
     def take(self, table: RouteTable) -> None:
         """Take a table of new routes; its claims, and the backends that it waits for, become those of now."""

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hub.core import guard as core
+from hub.core.freezes import Freeze
 from hub.core.keys import Keys
 from hub.core.losses import QuestionLosses
+from hub.core.uses import Use
 from hub.service import records
 from hub.service.elapsed import Observed
 from hub.service.keeping import StoreRecord
@@ -27,6 +29,8 @@ _JSON: dict[str, Any] = {
     records.AUDIT: core.AuditEntry,
     records.LOSSES: QuestionLosses,
     records.OBSERVED: Observed,
+    records.FREEZES: Freeze,
+    records.USES: Use,
     records.KEYS: Keys,
     CLAIMS: tuple[str, ...],
 }

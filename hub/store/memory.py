@@ -27,6 +27,10 @@ class MemoryStore:
         """One value."""
         return self._values.get((kind, key))
 
+    async def keys(self, kind: str) -> Sequence[str]:
+        """All keys of a kind."""
+        return [key for of, key in self._values if of == kind]
+
     async def has(self, kind: str, prefix: str) -> bool:
         """Whether there is any value of a kind whose key starts with ``prefix``."""
         return any(of == kind and key.startswith(prefix) for of, key in self._values)

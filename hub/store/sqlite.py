@@ -95,6 +95,10 @@ class SqliteStore:
         """One value."""
         return await self._run(lambda connection: self._get(connection, kind, key))
 
+    async def keys(self, kind: str) -> Sequence[str]:
+        """All keys of a kind."""
+        return await self._run(lambda connection: self._keys(connection, kind))
+
     async def has(self, kind: str, prefix: str) -> bool:
         """Whether there is any value of a kind whose key starts with ``prefix``."""
         return await self._run(lambda connection: self._has(connection, kind, prefix))
@@ -150,6 +154,10 @@ class SqliteStore:
     def _get(connection: sqlite3.Connection, kind: str, key: str) -> bytes | None:
         found = connection.execute("SELECT value FROM stored WHERE kind = ? AND key = ?", (kind, key)).fetchone()
         return None if found is None else found[0]
+
+    @staticmethod
+    def _keys(connection: sqlite3.Connection, kind: str) -> list[str]:
+        return [key for (key,) in connection.execute("SELECT key FROM stored WHERE kind = ?", (kind,))]
 
     @staticmethod
     def _has(connection: sqlite3.Connection, kind: str, prefix: str) -> bool:

@@ -27,6 +27,9 @@ LATENCY_BUCKETS_S = (
 NO_ROUTE = "(none)"
 """The route of a request that was refused before one was found."""
 
+ALL_ROUTES = "(all)"
+"""The route of what concerns all of them."""
+
 UNKNOWN_BACKEND = "(unknown)"
 """The backend of a registration under a name that is not configured."""
 
@@ -52,6 +55,14 @@ class Snapshot(Protocol):
 
     def held_answers(self) -> int:
         """Answers that the guard holds now."""
+        ...
+
+    def kept_questions(self) -> tuple[int, int]:
+        """Questions that have a baseline, and the limit on them."""
+        ...
+
+    def frozen(self) -> Iterable[str]:
+        """The routes that are frozen; empty stands for all routes."""
         ...
 
     def store(self) -> tuple[float, bool]:
@@ -156,6 +167,18 @@ class Metrics:
             ("route", "verdict"),
             registry=registry,
         )
+        self.inherited = Counter(
+            "appset_hub_inherited_baselines",
+            "Questions that took over the baseline of the same question under another namespace, client or route.",
+            ("how",),
+            registry=registry,
+        )
+        self.varying_inputs = Counter(
+            "appset_hub_varying_inputs",
+            "Names whose questions differ in one input each time, so that they never have a baseline.",
+            ("route",),
+            registry=registry,
+        )
         self.notices = Counter(
             "appset_hub_notices",
             "Risky things in answers, by backend and kind.",
@@ -235,6 +258,21 @@ class SnapshotCollector:
         yield GaugeMetricFamily(
             "appset_hub_held_answers", "Answers that wait for an operator.", self._snapshot.held_answers()
         )
+        kept, limit = self._snapshot.kept_questions()
+        yield GaugeMetricFamily("appset_hub_kept_questions", "Questions that have a baseline.", kept)
+        yield GaugeMetricFamily(
+            "appset_hub_kept_questions_limit",
+            "limits.kept_questions: above it, unused baselines are dropped; at twice as many, new questions get a 503.",
+            limit,
+        )
+        frozen = GaugeMetricFamily(
+            "appset_hub_frozen",
+            '1 for each route that an operator has frozen, "(all)" for all; absent otherwise. Changes get a 503.',
+            labels=("route",),
+        )
+        for route in self._snapshot.frozen():
+            frozen.add_metric((route or ALL_ROUTES,), 1)
+        yield frozen
         since_s, usable = self._snapshot.store()
         yield GaugeMetricFamily(
             "appset_hub_store_initialised_timestamp_seconds",

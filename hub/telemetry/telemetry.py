@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from hub.core import events as ev
 from hub.core.errors import leaves
-from hub.telemetry.metrics import NO_ROUTE, UNKNOWN_BACKEND, Metrics
+from hub.telemetry.metrics import ALL_ROUTES, NO_ROUTE, UNKNOWN_BACKEND, Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +59,12 @@ class Telemetry:
             ev.DropObserved: self._drop_observed,
             ev.AnswerReleased: self._answer_released,
             ev.HeldDecided: self._held_decided,
+            ev.BaselineInherited: self._baseline_inherited,
+            ev.BaselinesOverLimit: self._baselines_over_limit,
+            ev.BaselinesWithinLimit: self._baselines_within_limit,
+            ev.InputVaries: self._input_varies,
+            ev.RouteFrozen: self._route_frozen,
+            ev.FreezeLifted: self._freeze_lifted,
             ev.KeysTaught: self._keys_taught,
             ev.KeysForgotten: self._keys_forgotten,
             ev.BackendFailure: self._backend_failure,
@@ -198,6 +204,48 @@ class Telemetry:
 
     def _held_decided(self, event: ev.HeldDecided) -> None:
         self._log.warning("held_decided", held_id=event.held_id, decision=event.decision, who=event.who)
+
+    def _baseline_inherited(self, event: ev.BaselineInherited) -> None:
+        self._metrics.inherited.labels(event.how).inc()
+        self._log.warning(
+            "baseline_inherited",
+            route=event.route,
+            application_set=event.application_set_name,
+            from_client=event.client,
+            from_route=event.from_route,
+            from_namespace=event.namespace,
+            how=event.how,
+        )
+
+    def _baselines_over_limit(self, event: ev.BaselinesOverLimit) -> None:
+        self._log.error(
+            "baselines_over_limit",
+            kept=event.kept,
+            limit=event.limit,
+            hint=f"all of them are in use, so none is dropped; from {event.bound} on, new questions get a 503. Raise "
+            "limits.kept_questions, or see whether an input differs in every question (guard.ignore_inputs)",
+        )
+
+    def _baselines_within_limit(self, event: ev.BaselinesWithinLimit) -> None:
+        self._log.warning("baselines_within_limit", kept=event.kept, limit=event.limit)
+
+    def _input_varies(self, event: ev.InputVaries) -> None:
+        self._metrics.varying_inputs.labels(event.route).inc()
+        self._log.warning(
+            "input_varies",
+            route=event.route,
+            application_set=event.application_set_name,
+            input=event.key,
+            hint=f"the last {event.values} questions or more differ in this input only, and none was asked twice, so "
+            "the guard has no baseline to compare an answer with. If the input does not decide which Applications "
+            "there are, add it to guard.ignore_inputs",
+        )
+
+    def _route_frozen(self, event: ev.RouteFrozen) -> None:
+        self._log.warning("frozen", route=event.route or ALL_ROUTES, reason=event.reason, who=event.who)
+
+    def _freeze_lifted(self, event: ev.FreezeLifted) -> None:
+        self._log.warning("unfrozen", route=event.route or ALL_ROUTES, who=event.who)
 
     def _keys_taught(self, event: ev.KeysTaught) -> None:
         self._log.warning("keys_taught", keys=event.keys, who=event.who, **{event.kind: event.name})

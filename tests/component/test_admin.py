@@ -27,6 +27,8 @@ async def test_probes_say_whether_the_hub_lives_and_what_it_waits_for() -> None:
             "never_seen_backends": [],
             "needs_restart": [],
             "failing_tasks": [],
+            "frozen": [],
+            "kept_questions": {"kept": 0, "limit": 1000, "over": False, "full": False},
             "store": {"state": "initialised", "id": "5707e", "created_at_s": 1.0, "lasting": True, "problem": ""},
         }
         assert await port.get("/readyz") == (200, ready)

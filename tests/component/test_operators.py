@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hub.core.routes import CLAIMED
 from tests.support.admin import ADMIN, NO_TOKENS, admin_port
 from tests.support.fakes import FakeLink, FakeStore, Says, sets
 from tests.support.service import Service, guarded_by_default
@@ -40,6 +41,12 @@ class Operated:
         self, *arguments: str, before: tuple[str, ...] = (), env: dict[str, str] | None = None, code: int = 0
     ) -> str:
         """What a command says: its output, or its error if that is what is expected."""
+        out, err = await self._run(*arguments, before=before, env=env, code=code)
+        return err if code else out
+
+    async def _run(
+        self, *arguments: str, before: tuple[str, ...] = (), env: dict[str, str] | None = None, code: int = 0
+    ) -> tuple[str, str]:
         running = await asyncio.create_subprocess_exec(
             *(*before, str(COMMAND), *arguments),
             cwd="/",
@@ -50,7 +57,11 @@ class Operated:
         out, err = await running.communicate()
         assert running.returncode == code, (out, err)
         assert b"Traceback" not in err
-        return (err if code else out).decode()
+        return out.decode(), err.decode()
+
+    async def warnings(self, *arguments: str) -> str:
+        """What a command that succeeds says on standard error."""
+        return (await self._run(*arguments))[1]
 
     async def json(self, *arguments: str) -> Any:
         return json.loads(await self.run(*arguments, "--json"))
@@ -268,3 +279,44 @@ async def test_without_a_name_it_is_that_of_the_login() -> None:
         await hub.run("backends", "forget", "images", env={"USER": "somebody-else"})
         (entry,) = await hub.json("audit")
         assert entry["who"] == pwd.getpwuid(os.getuid()).pw_name
+
+
+async def test_freeze_and_unfreeze_say_what_they_did_and_every_list_shows_it() -> None:
+    async with operated() as hub:
+        said = await hub.run("freeze", "--route", "previews", "--reason", "an incident", "--by", "ada")
+        assert said == (
+            'frozen: route "previews"; changed answers get a 503 until you run: appset-hub unfreeze --route previews\n'
+        )
+        assert re.search(r"previews .* yes$", await hub.run("routes"), re.MULTILINE)
+        for command in (("routes",), ("held",), ("explain", "fb-1")):
+            assert "frozen by ada since " in await hub.warnings(*command), command
+        assert re.search(r'ada +freeze +route "previews" +an incident', await hub.run("audit"))
+        assert await hub.run("unfreeze") == "there was nothing to lift: no freeze of all routes\n"
+        assert "frozen by ada since " in await hub.warnings("unfreeze")
+        assert await hub.run("unfreeze", "--route", "previews") == 'no longer frozen: route "previews"\n'
+        assert await hub.warnings("held") == ""
+
+
+async def test_a_freeze_of_claims_has_its_own_option() -> None:
+    async with operated() as hub:
+        said = await hub.run("freeze", "--claims", "--reason", "an incident")
+        assert "names that are served by claims" in said
+        assert "unfreeze --claims" in said
+        assert hub.service.freezes.of(CLAIMED) is not None
+        await hub.run("unfreeze", "--claims")
+        assert hub.service.freezes.all() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        pytest.param(("--route", "preview", "--reason", "r"), 1, id="unknown route"),
+        pytest.param(("--route", "previews"), 2, id="no reason"),
+        pytest.param(("--reason", "two\nlines"), 2, id="two lines"),
+        pytest.param(("--reason", "r", "--route", "previews", "--claims"), 2, id="both"),
+    ],
+)
+async def test_a_freeze_that_makes_no_sense_is_refused(arguments: tuple[str, ...], code: int) -> None:
+    async with operated() as hub:
+        await hub.run("freeze", *arguments, code=code)
+        assert hub.service.freezes.all() == []

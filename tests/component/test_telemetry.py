@@ -166,6 +166,12 @@ class Moment:
     def held_answers(self) -> int:
         return 1
 
+    def kept_questions(self) -> tuple[int, int]:
+        return 7, 100
+
+    def frozen(self) -> list[str]:
+        return ["", "previews"]
+
     def store(self) -> tuple[float, bool]:
         return 1_800_000_000.0, True
 

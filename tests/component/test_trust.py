@@ -581,12 +581,13 @@ async def test_inputs_are_copied_as_the_route_says() -> None:
 @on_virtual_time
 async def test_what_lasts_is_pruned_again_and_again_and_a_failure_ends_nothing() -> None:
     store = FakeStore()
-    store.values = {("baselines", str(number)): b"x" for number in range(10)}
+    store.values = {(kind, str(number)): b"x" for kind in ("audit", "last_good") for number in range(10)}
     store.values["claims", "images"] = b"[]"
     store.values["held", "h"] = b"x"
-    keeping = asyncio.ensure_future(keep_bounded(store, 3))
+    keeping = asyncio.ensure_future(keep_bounded(store, Service(store=store).guarding, 3))
     await all_has_run()
-    assert [key for key in store.values if key[0] == "baselines"] == [("baselines", str(n)) for n in (7, 8, 9)]
+    for kind in ("audit", "last_good"):
+        assert [key for key in store.values if key[0] == kind] == [(kind, str(n)) for n in (7, 8, 9)]
     assert ("claims", "images") in store.values
     assert ("held", "h") in store.values
     store.failing = True

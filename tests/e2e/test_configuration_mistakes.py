@@ -201,6 +201,18 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
         BASE + "guard: {release: {after: 0s}}\n",
         ["8: guard.release.after: must be greater than zero"],
     ),
+    "a baseline that is kept for no time": (
+        BASE + "guard: {keep: 0s}\n",
+        ["8: guard.keep: must be greater than zero"],
+    ),
+    "an input that is ignored twice": (
+        BASE + "guard: {ignore_inputs: [sha, sha]}\n",
+        ['8: guard.ignore_inputs[1]: duplicate key "sha"'],
+    ),
+    "ignored inputs that are no list": (
+        BASE + "guard: {ignore_inputs: sha}\n",
+        ['8: guard.ignore_inputs: expected a list of keys such as "branch", got "sha"'],
+    ),
     "a unit of bytes": (
         BASE + "limits: {max_body_bytes: 1MB}\n",
         ['8: limits.max_body_bytes: expected a number of bytes such as 1048576, got the text "1MB"'],

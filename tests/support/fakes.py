@@ -139,6 +139,7 @@ class FakeStore:
         self.lost = False
         self.gate: asyncio.Event | None = None
         self.applied = 0
+        self.waiting = asyncio.Event()
         self.read = 0
         self.pruned = 0
 
@@ -148,6 +149,9 @@ class FakeStore:
     async def get(self, kind: str, key: str) -> bytes | None:
         self.read += 1
         return self.values.get((kind, key))
+
+    async def keys(self, kind: str) -> Sequence[str]:
+        return [key for of, key in self.values if of == kind]
 
     async def has(self, kind: str, prefix: str) -> bool:
         self.read += 1
@@ -168,6 +172,7 @@ class FakeStore:
 
     async def apply(self, changes: Sequence[Change]) -> None:
         if self.gate is not None:
+            self.waiting.set()
             await self.gate.wait()
         if self.failing:
             raise StoreFailed("the hub's store cannot be read or written; its log says why")

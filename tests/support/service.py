@@ -15,26 +15,21 @@ from hub.core.errors import HubError
 from hub.core.guard import GuardPolicy
 from hub.core.question import parse_call
 from hub.core.routes import CLAIMED, Route, Trust
+from hub.main.guarding import guarding
 from hub.service.ask import Asker
 from hub.service.audit import AuditLog
-from hub.service.baselines import Baselines
 from hub.service.bulkhead import Bulkhead
 from hub.service.completeness import Completeness
-from hub.service.elapsed import ObservedTime
 from hub.service.execute import Execute, Request
 from hub.service.flights import Caller
+from hub.service.freezing import Freezes
 from hub.service.freshness import FreshnessLimits
-from hub.service.guard import Guard
-from hub.service.held import HeldAnswers
 from hub.service.inputs import Inputs
 from hub.service.keeping import StoreKeeper, StoreRecord
 from hub.service.lastgood import LastGoodAnswers
-from hub.service.lessons import Lessons
-from hub.service.losses import Losses
 from hub.service.membership import Membership, MembershipLimits
 from hub.service.overview import Overview
 from hub.service.pool import Pool
-from hub.service.remarks import Remarks
 from hub.service.remembered import RememberedAnswers
 from hub.service.routing import Routing
 from hub.service.taught import TaughtKeys
@@ -86,6 +81,7 @@ class Service:
         initialised: bool = True,
         names: Names | None = None,
         dialler: Dialler | None = None,
+        kept_questions: int = 1000,
         **limits: Any,
     ) -> None:
         self.now = asyncio.get_running_loop().time
@@ -105,23 +101,22 @@ class Service:
         answer_limits = answer_limits or Limits()
         schemas = FakeSchemas()
         audit = AuditLog(self.store, self.now)
-        observed = ObservedTime(self.store, self.events, self.now)
         self.taught = TaughtKeys(
             store=self.store, events=self.events, clock=self.now, audit=audit, routing=self.routing
         )
-        held = HeldAnswers(self.store, self.events, self.now, audit, observed)
-        self.guard = Guard(
+        self.guarding = guarding(
             store=self.store,
             events=self.events,
             clock=self.now,
+            monotonic=self.now,
             audit=audit,
-            baselines=Baselines(self.store),
-            held=held,
-            lessons=Lessons(held, self.taught),
-            remarks=Remarks(self.events),
-            losses=Losses(self.store, self.events, clock=self.now, observed=observed),
-            observed=observed,
+            routing=self.routing,
+            taught=self.taught,
+            kept_questions=kept_questions,
         )
+        self.guarding.askers.take([ARGOCD.name])
+        self.guard = self.guarding.guard
+        self.freezes = Freezes(store=self.store, events=self.events, clock=self.now, audit=audit, accepted=self.guard)
         self.last_good = LastGoodAnswers(self.store, self.events, self.now)
         timekeeper = Timekeeper()
         self.asker = Asker(
@@ -148,6 +143,8 @@ class Service:
             asker=self.asker,
             remembered=self.remembered,
             guard=self.guard,
+            freezes=self.freezes,
+            uses=self.guarding.uses,
             last_good=self.last_good,
             freshness=self.freshness,
             bulkhead=self.bulkhead,
@@ -169,7 +166,14 @@ class Service:
             audit=audit,
             limits=MembershipLimits(**limits),
         )
-        self.overview = Overview(self.directory, self.routing, completeness, self.freshness)
+        self.overview = Overview(
+            self.directory,
+            self.routing,
+            completeness,
+            freezes=self.freezes,
+            freshness=self.freshness,
+            variety=self.guarding.variety,
+        )
         self.set_routes(*routes)
 
     def set_routes(self, *routes: Route) -> None:

@@ -1,0 +1,97 @@
+"""Notices inputs that differ in every question, so that there is never a baseline to compare an answer with.
+
+Statistics only, within bounds. A matrix asks many questions that differ in one input too, but asks each of them again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hub.core.events import InputVaries
+from hub.core.question import EMPTY_INPUT
+from hub.core.uses import Origin, origin
+from hub.service import records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hub.core.question import Question
+    from hub.service.ports import Events, WallClock
+
+VALUES = 5
+"""So many values of one input, none of them asked twice, are no coincidence."""
+
+_WINDOW_S = 86400.0  # For longer, no value counts.
+_APART_S = 30.0  # The rows of a matrix come one after the other; those within this time count as one.
+_LONG_ENOUGH_S = 1200.0  # From the first value to the last. What was asked again by then is known.
+_MAX_VALUES = 48  # Of one group.
+_MAX_KEYS = 8  # Of one input.
+_MAX_INPUT_BYTES = 8192
+_MAX_GROUPS = 4096
+_MAX_FOUND = 1000
+
+_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.Encoder().encode
+
+_Group = tuple[Origin, str, str, str]  # Who asks, the ApplicationSet's name, the input, and a digest of the other ones.
+
+
+class Variety:
+    """What first questions have in common."""
+
+    def __init__(self, *, events: Events, clock: WallClock, asked_again: Callable[[str], bool]) -> None:
+        self._events = events
+        self._clock = clock
+        self._asked_again = asked_again
+        self._groups: OrderedDict[_Group, list[tuple[float, str]]] = OrderedDict()
+        self._found: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+
+    def first(self, key: str, question: Question) -> None:
+        """A question was answered that had no baseline; ``key`` is its key in the store."""
+        if question.input_json == EMPTY_INPUT or len(question.input_json) > _MAX_INPUT_BYTES:
+            return
+        now_s = self._clock()
+        for group in _groups(question):
+            values = self._groups.pop(group, [])
+            self._groups[group] = values
+            if len(self._groups) > _MAX_GROUPS:
+                self._groups.popitem(last=False)
+            if not values or not 0 <= now_s - values[-1][0] < _APART_S:
+                values.append((now_s, key))
+                self._look(group, values, now_s)
+
+    def _look(self, group: _Group, values: list[tuple[float, str]], now_s: float) -> None:
+        values[:] = [one for one in values if 0 <= now_s - one[0] <= _WINDOW_S][-_MAX_VALUES:]
+        if len(values) < VALUES or now_s - values[0][0] < _LONG_ENOUGH_S:
+            return
+        if any(self._asked_again(asked) for _, asked in values):
+            values.clear()
+            return
+        asks, name, key, _ = group
+        self._find(asks.route, name, key)
+
+    def _find(self, route: str, name: str, key: str) -> None:
+        found = (route, name, key)
+        if found in self._found:
+            return
+        self._found[found] = None
+        if len(self._found) > _MAX_FOUND:
+            self._found.popitem(last=False)
+        self._events.emit(InputVaries(route=route, application_set_name=name, key=key, values=VALUES))
+
+    def of(self, route: str, application_set_name: str) -> tuple[str, ...]:
+        """The inputs that differ in every question about a name."""
+        return tuple(key for of, name, key in self._found if (of, name) == (route, application_set_name))
+
+
+def _groups(question: Question) -> Iterator[_Group]:
+    parameters = _decode(question.input_json)
+    if len(parameters) > _MAX_KEYS:
+        return
+    asks = origin(question)
+    for key in parameters:
+        rest = {other: value for other, value in parameters.items() if other != key}
+        yield asks, question.application_set_name, key, records.digest(_encode(rest))
