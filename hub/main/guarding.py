@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from hub.core.errors import StoreFailed, StoreLost
 from hub.service.askers import ConfiguredAskers
 from hub.service.baselines import Baselines
-from hub.service.elapsed import ObservedTime
 from hub.service.eviction import Eviction
 from hub.service.guard import Guard
 from hub.service.held import HeldAnswers
@@ -23,6 +22,7 @@ from hub.service.variety import Variety
 
 if TYPE_CHECKING:
     from hub.service.audit import AuditLog
+    from hub.service.elapsed import ObservedTime
     from hub.service.ports import Clock, Events, Store, WallClock
     from hub.service.routing import Routing
     from hub.service.taught import TaughtKeys
@@ -60,10 +60,10 @@ def guarding(  # noqa: PLR0913 - what it is made of, each of them named at the c
     audit: AuditLog,
     routing: Routing,
     taught: TaughtKeys,
+    observed: ObservedTime,
     kept_questions: int,
 ) -> Guarding:
     """Build the guard."""
-    observed = ObservedTime(store, events, monotonic)
     baselines, held = Baselines(store), HeldAnswers(store, events, clock, audit, observed)
     askers = ConfiguredAskers(routing)
     uses = Uses(store=store, clock=clock, monotonic=monotonic, policies=routing)

@@ -48,6 +48,7 @@ from hub.service.ask import Asker
 from hub.service.audit import AuditLog
 from hub.service.bulkhead import Bulkhead
 from hub.service.completeness import Completeness
+from hub.service.elapsed import ObservedTime
 from hub.service.execute import Execute
 from hub.service.freezing import Freezes
 from hub.service.freshness import FreshnessLimits
@@ -175,6 +176,7 @@ class Hub:
             audit=audit,
             routing=self._routing,
             taught=self._taught,
+            observed=ObservedTime(store, self.telemetry, time.monotonic),
             kept_questions=limits.kept_questions,
         )
         self._guard = self._guarding.guard

@@ -674,10 +674,8 @@ async def test_a_backend_that_asks_for_longer_freshness_than_allowed_is_noticed_
     await hub.attach(FakeLink("o", Says(msgspec.structs.replace(sets({"b": 1}), fresh_for_s=20.0))), "owners")
     for name in ("fb-1", "fb-2", "fb-3"):
         await hub.ask(name)
-    (told,) = hub.events.of(AnswerNoticed)
-    assert (told.backend, told.route, told.notice.kind, told.notice.severity) == (
-        "images", "previews", "fresh_for_limited", "info",
-    )  # fmt: skip
+    [told] = [event for event in hub.events.of(AnswerNoticed) if event.notice.kind == "fresh_for_limited"]
+    assert (told.backend, told.route, told.notice.severity) == ("images", "previews", "info")
     assert told.notice.text == (
         "fresh_for is 300 s, and cache.max of the route limits it to 20 s; raise cache.max to reuse answers for longer"
     )

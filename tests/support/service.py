@@ -20,6 +20,7 @@ from hub.service.ask import Asker
 from hub.service.audit import AuditLog
 from hub.service.bulkhead import Bulkhead
 from hub.service.completeness import Completeness
+from hub.service.elapsed import ObservedTime
 from hub.service.execute import Execute, Request
 from hub.service.flights import Caller
 from hub.service.freezing import Freezes
@@ -112,6 +113,7 @@ class Service:
             audit=audit,
             routing=self.routing,
             taught=self.taught,
+            observed=ObservedTime(self.store, self.events, self.now),
             kept_questions=kept_questions,
         )
         self.guarding.askers.take([ARGOCD.name])
