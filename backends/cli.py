@@ -60,6 +60,11 @@ def _command(kind: Kind) -> click.Command:
         click.Option(["--cert-file"], type=_FILE, help="This backend's certificate."),
         click.Option(["--key-file"], type=_FILE, help="The key of that certificate."),
         click.Option(["--client-ca-file"], type=_FILE, help="With --listen: who may dial."),
+        click.Option(
+            ["--proxy-from-environment"],
+            is_flag=True,
+            help="Connect to the hub through the proxy that grpc_proxy, https_proxy or http_proxy names.",
+        ),
         click.Option(["--admin"], metavar="HOST:PORT", help="Serve /livez, /readyz and /metrics there."),
         click.Option(
             ["--grace", "grace_s"],

@@ -15,6 +15,8 @@ export function openHub({ hub, caFile }) {
     "grpc.keepalive_time_ms": 20_000,
     "grpc.keepalive_timeout_ms": 10_000,
     "grpc.max_reconnect_backoff_ms": 1_000,
+    // The environment's proxies are for other traffic: they would see the token and the answers.
+    "grpc.enable_http_proxy": 0,
   });
 }
 

@@ -480,6 +480,15 @@ class File(_Entry, frozen=True, kw_only=True):
             "At most 3 equal calls run at a time. `0s`: nothing is shared."
         ),
     ] = "1s"
+    proxy_from_environment: Annotated[
+        bool,
+        Meta(
+            description="Connect to backends through the proxy that the environment variables `grpc_proxy`, "
+            "`https_proxy` or `http_proxy` name, except for hosts in `no_proxy`. By default they are ignored, and the "
+            "log says so once (`proxy_ignored`). Changing it needs a restart.",
+            extra={"expected": "true or false"},
+        ),
+    ] = False
     clients: Annotated[list[Client], Meta(description="Callers over HTTP.")] = []
     backends: Annotated[
         list[Backend], Meta(description="Backends that may register, or that the hub connects to.")

@@ -68,6 +68,7 @@ class Resolver:
             log_format=written.log.format,
             log_level=written.log.level,
             dev=self._dev,
+            proxy_from_environment=written.proxy_from_environment,
             watched=dict(self._files.watched),
         )
         self._check_not_overwritten(settings.store.url)

@@ -290,6 +290,12 @@ class LibraryMessage(Event, frozen=True, kw_only=True):
     traceback: str = ""
 
 
+class ProxyIgnored(Event, frozen=True, kw_only=True):
+    """The environment names a proxy, and connections to backends do not use it. Without the variables' values."""
+
+    variables: tuple[str, ...]
+
+
 class HubStarted(Event, frozen=True, kw_only=True):
     """The hub is ready to serve."""
 

@@ -141,5 +141,6 @@ class Settings:
     dev: bool
     watched: Mapping[str, str]
     """The files whose change may change any of this, each with a digest of what was read of it (empty: nothing)."""
+    proxy_from_environment: bool = False
     warnings: tuple[str, ...] = ()
     """Settings that are allowed but probably not intended: one line each, with its place."""

@@ -16,6 +16,7 @@ _FIXED: dict[str, Callable[[Settings], Any]] = {
     "listen.admin": lambda settings: settings.listen.admin,
     "store": lambda settings: settings.store,
     "limits": lambda settings: settings.limits,
+    "proxy_from_environment": lambda settings: settings.proxy_from_environment,
     "drain": lambda settings: settings.drain,
     "log.format": lambda settings: settings.log_format,
     "log.level": lambda settings: settings.log_level,

@@ -6,6 +6,7 @@ Builds every part, opens and closes them in order, and carries a new configurati
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import time
 import traceback
@@ -20,7 +21,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from hub import __version__
 from hub.core.clients import Client
 from hub.core.directory import Directory, Grant
-from hub.core.events import CertificateInForce, ConfigurationDoubtful, HubStarted, InternalFault
+from hub.core.events import CertificateInForce, ConfigurationDoubtful, HubStarted, InternalFault, ProxyIgnored
 from hub.core.routes import CLAIMED, RouteTable
 from hub.core.tokens import TokenRing
 from hub.http.admin import Admin, Readiness
@@ -32,6 +33,7 @@ from hub.http.getparams import GetParams, RequestIds
 from hub.http.server import HttpServer
 from hub.main.certificates import Certificates, check_new, server_context
 from hub.main.fixed import needs_restart
+from hub.main.proxies import proxy_variables
 from hub.main.storing import ID_BYTES
 from hub.main.supervisor import Supervisor
 from hub.rpc.credentials import BackendAccess, Credentials
@@ -118,6 +120,7 @@ class Hub:
             )
         )
         self._tell_certificates()
+        self._tell_proxies()
         self._warn(self._settings)
         return self
 
@@ -182,6 +185,7 @@ class Hub:
                 max_answer_bytes=limits.answer.max_bytes,
                 security=_dial_security(settings),
                 keep=partial(self.supervisor.keep, "dial_watch"),
+                proxy_from_environment=settings.proxy_from_environment,
             )
         )
         self.membership = Membership(
@@ -350,6 +354,11 @@ class Hub:
         self._warn(settings)
         self.readiness.needs_restart = needs_restart(self._settings, settings)
         return self.readiness.needs_restart
+
+    def _tell_proxies(self) -> None:
+        variables = proxy_variables(os.environ)
+        if variables and not self._settings.proxy_from_environment:
+            self.telemetry.emit(ProxyIgnored(variables=variables))
 
     def _tell_certificates(self) -> None:
         now: dict[Literal["http", "grpc"], TlsFiles | None] = {

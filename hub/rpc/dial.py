@@ -12,7 +12,7 @@ import msgspec
 from appset_hub.v1 import backend_pb2_grpc
 
 from hub.rpc import codec
-from hub.rpc.options import message_sizes, seldom_pings
+from hub.rpc.options import message_sizes, proxies, seldom_pings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -64,12 +64,19 @@ class ChannelDialler:
     """Opens channels, and closes them all when its context ends."""
 
     def __init__(
-        self, clock: Clock, *, max_answer_bytes: int, security: dict[str, DialSecurity], keep: Keep = _once
+        self,
+        clock: Clock,
+        *,
+        max_answer_bytes: int,
+        security: dict[str, DialSecurity],
+        keep: Keep = _once,
+        proxy_from_environment: bool = False,
     ) -> None:
         self._clock = clock
         self._keep = keep
         self._options = [
             *seldom_pings(),
+            *proxies(from_environment=proxy_from_environment),
             *message_sizes(max_answer_bytes),
             ("grpc.initial_reconnect_backoff_ms", _RECONNECT_FIRST_MS),
             ("grpc.min_reconnect_backoff_ms", _RECONNECT_FIRST_MS),

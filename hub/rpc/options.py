@@ -48,6 +48,11 @@ def seldom_pings() -> Options:
     return [("grpc.keepalive_time_ms", _SELDOM_MS), ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_MS)]
 
 
+def proxies(*, from_environment: bool) -> Options:
+    """Whether channels go through the proxy that ``grpc_proxy``, ``https_proxy`` or ``http_proxy`` names."""
+    return [("grpc.enable_http_proxy", int(from_environment))]
+
+
 def message_sizes(max_answer_bytes: int) -> Options:
     """Room for the largest answer that the hub accepts; what is larger ends the call."""
     return [

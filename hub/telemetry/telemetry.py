@@ -77,6 +77,7 @@ class Telemetry:
             ev.ConfigurationDoubtful: self._configuration_doubtful,
             ev.TaskFailed: self._task_failed,
             ev.LibraryMessage: self._library_message,
+            ev.ProxyIgnored: self._proxy_ignored,
             ev.HubStarted: self._hub_started,
             ev.HubStopping: self._hub_stopping,
             ev.InternalFault: self._internal_fault,
@@ -314,6 +315,13 @@ class Telemetry:
         say = getattr(self._log, event.level)
         more = {"traceback": event.traceback} if event.traceback else {}
         say("library_message", library=event.library, message=event.message, **more)
+
+    def _proxy_ignored(self, event: ev.ProxyIgnored) -> None:
+        self._log.info(
+            "proxy_ignored",
+            variables=event.variables,
+            hint="the hub connects to backends directly; to use the proxy, set proxy_from_environment: true",
+        )
 
     def _hub_started(self, event: ev.HubStarted) -> None:
         self._log.info("hub_started", version=event.version, http=event.http, grpc=event.grpc, admin=event.admin)

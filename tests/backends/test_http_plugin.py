@@ -17,6 +17,7 @@ from backends.http_plugin import KIND
 from backends.http_plugin.backend import HttpPluginBackend
 from backends.mistakes import Mistake
 from tests.backends.plugin_rig import RawPlugin, attached, command, configure, documentation, ok, sample
+from tests.support.proxies import Proxy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +66,18 @@ async def test_an_answer_is_passed_on_exactly(tmp_path: Path) -> None:
     plugin = RawPlugin(ok(f'{{"output":{{"parameters":{sets}}},"more":1}}'.encode()))
     async with plugin.serving(), attached(configure(tmp_path, f"http://127.0.0.1:{plugin.port}")) as hub:
         assert await hub.ask("set") == json.loads(sets)
+
+
+async def test_the_plugin_is_asked_past_a_proxy_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = RawPlugin(ok(GOOD))
+    with Proxy() as proxy:
+        for name, value in proxy.environment.items():
+            monkeypatch.setenv(name, value)
+        async with plugin.serving(), attached(configure(tmp_path, f"http://127.0.0.1:{plugin.port}")) as hub:
+            assert await hub.ask("set") == [{"a": "x"}]
+        assert proxy.asked == []
 
 
 async def test_a_new_token_counts_from_the_next_question_on(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import grpc
 
 from appset_hub.endpoints import Endpoint
 from appset_hub.files import read_file, read_token
+from appset_hub.proxies import proxy_options
 
 if TYPE_CHECKING:
     from appset_hub.settings import Connection
@@ -46,6 +47,7 @@ def open_channel(target: str, connection: Connection) -> grpc.aio.Channel:
         # Each attempt is a new one: with shared connections gRPC would add its own, longer pauses.
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_retries", 0),
+        *proxy_options(connection),
     ]
     if connection.ca_file is None:
         return grpc.aio.insecure_channel(target, options=options)

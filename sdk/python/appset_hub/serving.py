@@ -21,6 +21,7 @@ from appset_hub.errors import CannotServe, InvalidSettings
 from appset_hub.lease import Lease
 from appset_hub.link import Attachments, Link
 from appset_hub.malloc import expect_large_blocks
+from appset_hub.proxies import say_proxies_ignored
 from appset_hub.settings import DEFAULT_HUB, Backend, Connection, Pace, Problems, new_instance
 from appset_hub.v1 import registry_pb2
 
@@ -86,6 +87,7 @@ def serve(  # noqa: PLR0913 - the one call of a script; each argument is a line 
     input_schema: Mapping[str, Any] | None = None,
     max_in_flight: int = 0,
     grace_s: float = 25.0,
+    proxy_from_environment: bool = False,
     pace: Pace | None = None,
 ) -> None:
     """Serve `function` until SIGTERM or SIGINT, then finish what is in flight; a second signal ends it at once.
@@ -119,6 +121,7 @@ def serve(  # noqa: PLR0913 - the one call of a script; each argument is a line 
             key_file=key_file,
             client_ca_file=client_ca_file,
             grace_s=grace_s,
+            proxy_from_environment=proxy_from_environment,
             pace=pace or Pace(),
         )
     try:
@@ -248,6 +251,7 @@ async def running(
         InvalidSettings: the token cannot be read, or the backend cannot listen.
     """
     authorization(connection)
+    say_proxies_ignored(connection)
     expect_large_blocks()
     asker = Asker(backend.function, threads=backend.max_in_flight)
     attachments = Attachments()

@@ -180,6 +180,8 @@ class Connection:
     `cert_file`, `key_file`: this backend's certificate, presented to the hub (if TLS is on) and to those who dial it.
     `client_ca_file`: when dialled, require client certificates signed by this CA.
     `grace_s`: how long questions in flight may still take when the backend stops.
+    `proxy_from_environment`: connect to the hub through the proxy that `grpc_proxy`, `https_proxy` or `http_proxy`
+    names, except for the hosts in `no_proxy`. By default these variables are ignored.
     """
 
     hub: str | None = None
@@ -191,6 +193,7 @@ class Connection:
     key_file: str | Path | None = None
     client_ca_file: str | Path | None = None
     grace_s: float = 25.0
+    proxy_from_environment: bool = False
     pace: Pace = field(default_factory=Pace)
 
     def __post_init__(self) -> None:

@@ -165,11 +165,14 @@ class Rig:
             where = ["--hub", hub.grpc_address, "--token-file", self.folder / "tokens" / name]
         return self.start(sys.executable, BACKENDS / script, "--name", name, *where, *options)
 
-    def static(self, name: str, document: Mapping[str, Any], *options: object) -> Process:
+    def static(
+        self, name: str, document: Mapping[str, Any], *options: object, env: Mapping[str, str] | None = None
+    ) -> Process:
         """Start the bundled backend ``static``."""
         file = self.folder / f"{name}.json"
         file.write_text(json.dumps(document))
-        return self.start(COMMANDS / "appset-hub-backend", "static", "--config", file, "--name", name, *options)
+        command = (COMMANDS / "appset-hub-backend", "static", "--config", file, "--name", name)
+        return self.start(*command, *options, env=env)
 
     def command(self, *arguments: object, env: Mapping[str, str] | None = None) -> Finished:
         """Run ``appset-hub`` to its end."""
