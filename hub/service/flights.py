@@ -1,8 +1,8 @@
 """Equal questions share one ask, if it began a moment ago.
 
 The first caller makes it himself; those who come soon after wait for what he gets. One who comes later begins another
-ask, so that nobody gets an answer that is much older than his question. Once that has succeeded, the asks before it are
-pointless: whoever waits for them gets the newer answer. One who hangs up does not fail the others, not even the first;
+ask, so that no answer is much older than its question. Once that has succeeded, the asks before it are pointless: those
+who wait for them get the newer answer. One who hangs up does not fail the others, not even the first;
 when all have, the ask is cancelled.
 """
 
