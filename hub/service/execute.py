@@ -118,17 +118,8 @@ class Execute:
             return remembered.combined
         check_echo(route.values, call.parameters, route.name)
         self._inputs.check(route, call.parameters)
-        self._bulkhead.enter(route)
-        try:
-            return await self._shared(question, route, request, remembered, now_s)
-        finally:
-            self._bulkhead.leave(route)
-
-    async def _shared(
-        self, question: Question, route: Route, request: Request, remembered: Remembered | None, now_s: float
-    ) -> Answer:
-        """The answer of an ask that other callers may share; it begins no later than now."""
         deadline = Deadline(now_s + route.deadline_s)
+        self._bulkhead.enter(route)
         try:
             return await self._flights.join(
                 (question, route),
@@ -142,6 +133,8 @@ class Execute:
                 f'route "{route.name}" is still waiting for the answers to earlier, equal questions (its deadline is '
                 f"{route.deadline_s:g} s)"
             ) from error
+        finally:
+            self._bulkhead.leave(route)
 
     def _route(self, request: Request) -> Route:
         call, client = request.call, request.client
@@ -204,7 +197,7 @@ class Execute:
         """The last accepted answer, if these are its members' and no other one was accepted since the ask began."""
         if remembered is None or remembered.route is not inquiry.route or not _same(answered, remembered.members):
             return None
-        return remembered.combined if self._remembered.get(inquiry.question) is remembered else None
+        return remembered.combined if self._remembered.has(inquiry.question, remembered) else None
 
     def _combined(self, inquiry: Inquiry, parameters: Mapping[str, Any], answered: list[Answered]) -> Answer:
         members = [(one.backend, one.answer) for one in answered]

@@ -31,7 +31,7 @@ FIELDS = {
     "Welcome": ["hub_instance", "max_in_flight", "max_answer_bytes", "ignored_application_sets"],
     "Question": ["id", "request", "time_left", "traceparent"],
     "Questions": ["questions"],
-    "Failure": ["code", "message"],
+    "Failure": ["code", "message", "retry_after"],
     "Answer": ["question_id", "response", "failure"],
     "Answers": ["answers"],
     "Cancels": ["question_ids"],
