@@ -156,8 +156,8 @@ def _scalars(struct: type[msgspec.Struct], prefix: str) -> Iterator[Scalar]:
         kinds = () if get_origin(hint) is list else get_args(hint) or (hint,)
         if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
             yield from _scalars(hint, f"{path}.")
-        elif hint in (str, int) or str in kinds or (kinds and all(isinstance(kind, str) for kind in kinds)):
-            yield Scalar(path, hint is int)
+        elif str in kinds or int in kinds or (kinds and all(isinstance(kind, str) for kind in kinds)):
+            yield Scalar(path, int in kinds)
 
 
 def variable_name(path: str) -> str:

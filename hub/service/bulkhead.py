@@ -23,7 +23,7 @@ class Bulkhead:
     """Counts what is in flight on each route, and refuses what is beyond its limit."""
 
     def __init__(self) -> None:
-        self._in_flight: dict[Compartment, int] = {}
+        self._in_flight: dict[Compartment, int] = {}  # None of them is zero.
 
     def enter(self, route: Route) -> None:
         """One more request on a route, until it leaves.

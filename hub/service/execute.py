@@ -129,23 +129,8 @@ class Execute:
             return remembered.combined
         check_echo(route.values, call.parameters, route.name)
         self._inputs.check(route, call.parameters)
-        self._bulkhead.enter(route)
-        try:
-            return await self._shared(question, route, identification, request, remembered, now_s)
-        finally:
-            self._bulkhead.leave(route)
-
-    async def _shared(  # noqa: PLR0913, PLR0917 - all that is known of one question
-        self,
-        question: Question,
-        route: Route,
-        identification: Identification,
-        request: Request,
-        remembered: Remembered | None,
-        now_s: float,
-    ) -> Answer:
-        """The answer of an ask that other callers may share; it begins no later than now."""
         deadline = Deadline(now_s + route.deadline_s)
+        self._bulkhead.enter(route)
         try:
             return await self._flights.join(
                 (question, route),
@@ -159,6 +144,8 @@ class Execute:
                 f'route "{route.name}" is still waiting for the answers to earlier, equal questions (its deadline is '
                 f"{route.deadline_s:g} s)"
             ) from error
+        finally:
+            self._bulkhead.leave(route)
 
     def _route(self, request: Request) -> Route:
         call, client = request.call, request.client
@@ -237,7 +224,7 @@ class Execute:
             or not _same(answered, remembered.members)
         ):
             return None
-        return remembered if self._remembered.get(inquiry.question) is remembered else None
+        return remembered if self._remembered.has(inquiry.question, remembered) else None
 
     def _combined(self, inquiry: Inquiry, parameters: Mapping[str, Any], answered: list[Answered]) -> Answer:
         members = [(one.backend, one.answer) for one in answered]

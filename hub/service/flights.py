@@ -1,8 +1,8 @@
 """Equal questions share one ask, if it began a moment ago.
 
 The first caller makes it himself; those who come soon after wait for what he gets. One who comes later begins another
-ask, so that nobody gets an answer that is much older than his question. Once that has succeeded, the asks before it are
-pointless: whoever waits for them gets the newer answer. One who hangs up does not fail the others, not even the first;
+ask, so that no answer is much older than its question. Once that has succeeded, the asks before it are pointless: those
+who wait for them get the newer answer. One who hangs up does not fail the others, not even the first;
 when all have, the ask is cancelled.
 """
 
@@ -40,6 +40,10 @@ class Caller:
         self._others = 0
         self.has_hung_up = False
 
+    def interrupt(self) -> None:
+        """End his work, but not his wait: what he does gets a ``CancelledError``, and may go on after it."""
+        self._cancel()
+
     def hang_up(self) -> None:
         """He waits no more."""
         self.has_hung_up = True
@@ -67,13 +71,13 @@ class Caller:
 class _Flight(Generic[T]):
     """One ask, and who waits for it beside its first caller."""
 
-    def __init__(self, first: Caller, task: asyncio.Task[object] | None, began_s: float) -> None:
+    __slots__ = ("_newer", "began_s", "first", "waiting")
+
+    def __init__(self, first: Caller, began_s: float) -> None:
         self.first = first
         self.began_s = began_s
         self.waiting: list[asyncio.Future[T]] = []
-        self._task = task
-        self._cancelling = 0 if task is None else task.cancelling()
-        self._newer: list[T] = []
+        self._newer: list[T] | None = None
 
     def land(self, outcome: T) -> None:
         """Give an outcome to all who wait."""
@@ -88,16 +92,17 @@ class _Flight(Generic[T]):
 
     def overtake(self, outcome: T) -> None:
         """End the ask with the outcome of one that began later."""
-        if not self._newer and self._task is not None:
-            self._newer.append(outcome)
+        if self._newer is None:
+            self._newer = [outcome]
             self.land(outcome)
-            self._task.cancel()
+            self.first.interrupt()
 
     def newer(self) -> list[T]:
         """The outcome of the ask that ended this one, unless its task is cancelled for another reason as well."""
-        if self._newer and self._task is not None and self._task.uncancel() <= self._cancelling:
-            return self._newer
-        return []
+        if self._newer is None:
+            return []
+        task = asyncio.current_task()
+        return self._newer if task is not None and not task.uncancel() else []
 
 
 class Flights(Generic[T]):
@@ -124,31 +129,40 @@ class Flights(Generic[T]):
             NeverBegan: too many are under way, and none ended until ``until_s``.
             Exception: whatever the flight raised, for each who waits.
         """
-        while True:
-            flights = self._flights.get(key)
-            newest = flights[-1] if flights else None
+        while flights := self._flights.get(key):
+            newest = flights[-1]
             # Nobody joins a flight that is being cancelled.
-            if newest is not None and not newest.first.is_cancelled and self._clock() - newest.began_s < within_s:
+            if not newest.first.is_cancelled and self._clock() - newest.began_s < within_s:
                 return await self._follow(newest)
-            if flights is None or len(flights) < MAX_SIDE_BY_SIDE:
-                return await self._lead(key, caller, start)
+            if len(flights) < MAX_SIDE_BY_SIDE:
+                return await self._lead(key, flights, caller, start)
             await self._queue(key, until_s)
+        self._flights[key] = flights = []
+        return await self._lead(key, flights, caller, start)
 
-    async def _lead(self, key: Hashable, caller: Caller, start: Callable[[], Coroutine[None, None, T]]) -> T:
-        flight: _Flight[T] = _Flight(caller, asyncio.current_task(), self._clock())
-        self._flights.setdefault(key, []).append(flight)
+    async def _lead(
+        self,
+        key: Hashable,
+        flights: list[_Flight[T]],
+        caller: Caller,
+        start: Callable[[], Coroutine[None, None, T]],
+    ) -> T:
+        flight: _Flight[T] = _Flight(caller, self._clock())
+        flights.append(flight)
         try:
             outcome = await start()
         except BaseException as error:
-            self._end(key, flight)
+            self._end(key, flights, flight)
             newer = flight.newer()
             if not newer:
                 flight.fail(error)
                 raise
             outcome = newer[0]
         else:
-            self._overtake(key, flight, outcome)
-            self._end(key, flight)
+            if len(flights) > 1:
+                for older in flights[: flights.index(flight)]:
+                    older.overtake(outcome)
+            self._end(key, flights, flight)
         flight.land(outcome)
         if caller.has_hung_up:
             raise asyncio.CancelledError
@@ -180,13 +194,7 @@ class Flights(Generic[T]):
             if not queue and self._queues.get(key) is queue:
                 del self._queues[key]
 
-    def _overtake(self, key: Hashable, flight: _Flight[T], outcome: T) -> None:
-        flights = self._flights[key]
-        for older in flights[: flights.index(flight)]:
-            older.overtake(outcome)
-
-    def _end(self, key: Hashable, flight: _Flight[T]) -> None:
-        flights = self._flights[key]
+    def _end(self, key: Hashable, flights: list[_Flight[T]], flight: _Flight[T]) -> None:
         flights.remove(flight)
         if not flights:
             del self._flights[key]

@@ -66,6 +66,10 @@ class RememberedAnswers:
             self._answers.move_to_end(question)
         return found
 
+    def has(self, question: Question, answer: Remembered) -> bool:
+        """Whether this is still the last answer to a question."""
+        return self._answers.get(question) is answer
+
     def put(self, question: Question, answer: Remembered) -> None:
         """Remember an answer, and drop those that were not asked for the longest time."""
         self._drop(question)

@@ -200,6 +200,7 @@ def test_flags_are_over_the_environment_over_the_file_over_the_default(folder: P
     text = CLIENT + "deadline: 21s\nlisten: {http: ':1'}\nlimits: {max_sets: 7}\n"
     assert loaded(folder, text).claimed.deadline_s == 21.0
     environment = {"HUB_DEADLINE": "22s", "HUB_LISTEN_HTTP": ":2", "HUB_LIMITS_MAX_SETS": "8", "HUB_LOG_LEVEL": "debug"}
+    assert loaded(folder, text, {"HUB_ROUTE_MAX_IN_FLIGHT": "7"}).claimed.max_in_flight == 7
     settings = loaded(folder, text, environment)
     assert (settings.claimed.deadline_s, settings.listen.http.port, settings.limits.answer.max_sets) == (22.0, 2, 8)
     assert settings.log_level == "debug"

@@ -115,6 +115,36 @@ async def test_an_ask_that_began_later_answers_all_that_asked_before_and_ends_th
 
 
 @on_virtual_time
+async def test_an_overtaken_ask_ends_at_all_its_members_and_its_caller_may_go_on() -> None:
+    hub, images, owners = Service(route("r", "images", "owners")), Held(), Held()
+    await hub.attach(FakeLink("i", images), "images")
+    await hub.attach(FakeLink("o", owners), "owners")
+    left: list[int] = []
+
+    async def goes_on() -> list[Any]:
+        """A connection: its one task answers a question, and then the next."""
+        task = asyncio.current_task()
+        assert task is not None
+        request = hub.request()
+        request.caller = Caller(task.cancel)
+        answer = await hub.execute(request)
+        left.append(task.cancelling())
+        await after(1.0)
+        return [answer.count]
+
+    first = asyncio.ensure_future(goes_on())
+    await after(1.5)
+    second = hub.asking()
+    await all_has_run()
+    images.say(0, sets({"a": "old"}))
+    images.say(1, sets({"a": "new"}))
+    owners.say(1, sets({"b": "new"}))
+    assert await second == [{"a": "new"}, {"b": "new"}]
+    assert (await first, left) == ([2], [0])
+    assert (images.cancelled, owners.cancelled) == ([], [0])
+
+
+@on_virtual_time
 async def test_an_ask_that_began_later_and_fails_leaves_those_before_it_alone() -> None:
     hub, held = await held_hub()
     first, second = await asking_every(hub, 1.5, 2)

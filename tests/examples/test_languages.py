@@ -18,6 +18,7 @@ from appset_hub.testing import FakeHub
 
 from tests.e2e.support.rig import Rig, free_port
 from tests.support.certificates import Authority
+from tests.support.proxies import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -136,6 +137,17 @@ def test_attached_it_answers_and_leaves_well(rig: Rig, example: Example) -> None
     check_answers(hub)
     assert backend.stop() == 0
     hub.ask("fb-matrix", {"branch": "main"}).refuses(503, "backend_absent")
+
+
+def test_it_attaches_past_a_proxy_of_the_environment(rig: Rig, example: Example) -> None:
+    rig.configure(backends=[rig.backend("images")], routes=[route(wait_for_absent="0s")])
+    hub = rig.hub()
+    token = rig.folder / "tokens" / "images"
+    command = example.options(hub=hub.grpc_address, name="images", token_file=token)
+    with Proxy() as proxy:
+        rig.start(*command, env={**example.environment, **proxy.environment})
+        hub.joined("images")
+        assert proxy.asked == []
 
 
 def test_attached_it_comes_back_to_a_hub_that_was_killed(rig: Rig, example: Example) -> None:

@@ -868,7 +868,10 @@ type Failure struct {
 	Code int32 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
 	// Optional. One line for whoever wrote the ApplicationSet, without secrets. The hub passes it on only with
 	// INVALID_ARGUMENT, UNAVAILABLE and RESOURCE_EXHAUSTED, and logs it otherwise.
-	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// Optional. With UNAVAILABLE: after how long to ask again, if the backend knows. It becomes the Retry-After of the
+	// hub's 503, in whole seconds between 1 s and 1 h.
+	RetryAfter    *durationpb.Duration `protobuf:"bytes,3,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -915,6 +918,13 @@ func (x *Failure) GetMessage() string {
 		return x.Message
 	}
 	return ""
+}
+
+func (x *Failure) GetRetryAfter() *durationpb.Duration {
+	if x != nil {
+		return x.RetryAfter
+	}
+	return nil
 }
 
 // Answer is the outcome of one question.
@@ -1280,10 +1290,12 @@ const file_appset_hub_v1_registry_proto_rawDesc = "" +
 	"\ttime_left\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\btimeLeft\x12 \n" +
 	"\vtraceparent\x18\x04 \x01(\tR\vtraceparent\"B\n" +
 	"\tQuestions\x125\n" +
-	"\tquestions\x18\x01 \x03(\v2\x17.appset_hub.v1.QuestionR\tquestions\"7\n" +
+	"\tquestions\x18\x01 \x03(\v2\x17.appset_hub.v1.QuestionR\tquestions\"s\n" +
 	"\aFailure\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage\"\xa8\x01\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12:\n" +
+	"\vretry_after\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"retryAfter\"\xa8\x01\n" +
 	"\x06Answer\x12\x1f\n" +
 	"\vquestion_id\x18\x01 \x01(\x04R\n" +
 	"questionId\x12>\n" +
@@ -1359,21 +1371,22 @@ var file_appset_hub_v1_registry_proto_depIdxs = []int32{
 	19, // 13: appset_hub.v1.Question.request:type_name -> appset_hub.v1.GetParamsRequest
 	18, // 14: appset_hub.v1.Question.time_left:type_name -> google.protobuf.Duration
 	9,  // 15: appset_hub.v1.Questions.questions:type_name -> appset_hub.v1.Question
-	20, // 16: appset_hub.v1.Answer.response:type_name -> appset_hub.v1.GetParamsResponse
-	11, // 17: appset_hub.v1.Answer.failure:type_name -> appset_hub.v1.Failure
-	12, // 18: appset_hub.v1.Answers.answers:type_name -> appset_hub.v1.Answer
-	18, // 19: appset_hub.v1.Heartbeat.silent_for:type_name -> google.protobuf.Duration
-	5,  // 20: appset_hub.v1.RegistryService.Attach:input_type -> appset_hub.v1.AttachRequest
-	1,  // 21: appset_hub.v1.RegistryService.Register:input_type -> appset_hub.v1.RegisterRequest
-	3,  // 22: appset_hub.v1.RegistryService.Deregister:input_type -> appset_hub.v1.DeregisterRequest
-	6,  // 23: appset_hub.v1.RegistryService.Attach:output_type -> appset_hub.v1.AttachResponse
-	2,  // 24: appset_hub.v1.RegistryService.Register:output_type -> appset_hub.v1.RegisterResponse
-	4,  // 25: appset_hub.v1.RegistryService.Deregister:output_type -> appset_hub.v1.DeregisterResponse
-	23, // [23:26] is the sub-list for method output_type
-	20, // [20:23] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	18, // 16: appset_hub.v1.Failure.retry_after:type_name -> google.protobuf.Duration
+	20, // 17: appset_hub.v1.Answer.response:type_name -> appset_hub.v1.GetParamsResponse
+	11, // 18: appset_hub.v1.Answer.failure:type_name -> appset_hub.v1.Failure
+	12, // 19: appset_hub.v1.Answers.answers:type_name -> appset_hub.v1.Answer
+	18, // 20: appset_hub.v1.Heartbeat.silent_for:type_name -> google.protobuf.Duration
+	5,  // 21: appset_hub.v1.RegistryService.Attach:input_type -> appset_hub.v1.AttachRequest
+	1,  // 22: appset_hub.v1.RegistryService.Register:input_type -> appset_hub.v1.RegisterRequest
+	3,  // 23: appset_hub.v1.RegistryService.Deregister:input_type -> appset_hub.v1.DeregisterRequest
+	6,  // 24: appset_hub.v1.RegistryService.Attach:output_type -> appset_hub.v1.AttachResponse
+	2,  // 25: appset_hub.v1.RegistryService.Register:output_type -> appset_hub.v1.RegisterResponse
+	4,  // 26: appset_hub.v1.RegistryService.Deregister:output_type -> appset_hub.v1.DeregisterResponse
+	24, // [24:27] is the sub-list for method output_type
+	21, // [21:24] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_appset_hub_v1_registry_proto_init() }
