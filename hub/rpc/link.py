@@ -175,11 +175,11 @@ class DialledLink:
             if not self._connection.ready:
                 self._silent_since_s = None  # The connection broke, which ends its questions, and is known.
                 return
-            await self._check_anew(since_s)
+            await self._check_over_fresh_one(since_s)
         while self._given_up and not self._closing:
             await self._try_again()
 
-    async def _check_anew(self, since_s: float) -> None:
+    async def _check_over_fresh_one(self, since_s: float) -> None:
         """Check over a fresh connection, which takes the place of the present one if only that was silent."""
         fresh = self._connect()
         try:

@@ -195,6 +195,16 @@ async def test_more_addresses_than_allowed_are_reported_and_those_in_use_stay() 
 
 
 @on_virtual_time
+async def test_many_addresses_are_connected_to_in_steps() -> None:
+    many = tuple(f"10.0.1.{number}:50051" for number in range(60))
+    async with dialling(*many) as (hub, _):
+        assert len(shown(hub)) == 25
+        await after(3)
+        assert len(shown(hub)) == 60
+        assert [one.ignored for one in hub.events.of(AddressesChanged)] == [0, 0, 0]
+
+
+@on_virtual_time
 async def test_a_registered_name_is_followed_until_its_lease_ends() -> None:
     async with dialling(ONE, TWO, grants=REGISTERING, lease_s=5.0) as (hub, _):
         expiring = asyncio.ensure_future(hub.membership.expire())
