@@ -83,6 +83,7 @@ class DialledLink:
         self._idle.set()
         self._in_flight = 0
         self._closing = False
+        self._ended = False
         self._given_up = False
         self._silent_since_s: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -152,7 +153,7 @@ class DialledLink:
 
     def _ring(self) -> None:
         self._timer = None
-        if self._silent_since_s is None or self._closing or self._checking is not None:
+        if self._silent_since_s is None or self._ended or self._checking is not None:
             return
         left_s = self._silent_since_s + self._patience.check_after_s - self._clock()
         if left_s > 0:
@@ -168,7 +169,7 @@ class DialledLink:
 
     async def _check(self) -> None:
         """Find out whether the instance is silent for good, and if so, wait until it is not."""
-        while (since_s := self._silent_since_s) is not None and not self._given_up and not self._closing:
+        while (since_s := self._silent_since_s) is not None and not self._given_up and not self._ended:
             if await self._connection.probe(self._patience.answer_s, self._metadata()) == "answers":
                 self._heard()
                 return
@@ -184,7 +185,7 @@ class DialledLink:
         fresh = self._connect()
         try:
             found = await fresh.probe(self._patience.answer_s, self._metadata())
-            if since_s != self._silent_since_s or self._closing:
+            if since_s != self._silent_since_s or self._ended:
                 return  # An answer has come at last, or nobody waits for one.
             if found == "answers":
                 self._abandon(InstanceLost, "its connection carried nothing any more")
@@ -224,7 +225,7 @@ class DialledLink:
         await asyncio.sleep(self._patience.retry_s)
 
     def close(self) -> None:
-        """Close the channel when what is in flight has ended."""
+        """Close the channel when what is in flight has ended, or is given up."""
         if not self._closing:
             self._closing = True
             self._observer = None
@@ -237,7 +238,7 @@ class DialledLink:
 
     async def end(self) -> None:
         """Close the channel now."""
-        self._closing = True
+        self._closing = self._ended = True
         self._observer = None
         self._dialler.closed(self)
         if self._timer is not None:

@@ -251,6 +251,20 @@ async def test_new_tls_dials_every_address_again() -> None:
 
 
 @on_virtual_time
+async def test_new_tls_leaves_what_dns_no_longer_lists_and_what_is_not_known() -> None:
+    async with dialling(ONE) as (hub, resolver):
+        resolver.known[NAME] = (TWO,)
+        await after(3)
+        hub.membership.redial({"images"})
+        assert shown(hub) == {f"{NAME} ({TWO})": "absent"}
+    async with dialling() as (hub, _):
+        hub.membership.redial({"images"})
+        assert shown(hub) == {NAME: "absent"}
+        hub.membership.configure(())
+        assert hub.events.of(InstanceLeft) == []
+
+
+@on_virtual_time
 async def test_the_addresses_of_a_registered_name_are_not_counted_as_instances() -> None:
     async with dialling(ONE, TWO, THREE, grants=REGISTERING, max_instances=2) as (hub, _):
         await hub.membership.register(info("pod-1"), NAME)
