@@ -21,8 +21,8 @@ from hub.rpc.dial import ChannelDialler, DialSecurity
 from hub.rpc.link import DialledLink, Patience
 from hub.service.ports import Ask, InstanceLost, RawAnswer, TimedOut, Unresponsive
 from tests.support.health import Health
-from tests.support.proxies import swallowing_proxy
 from tests.support.rpc import RawBackend
+from tests.support.swallowing import swallowing_proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
