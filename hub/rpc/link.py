@@ -1,8 +1,7 @@
-"""Asks one dialled instance, and notices when it has stopped to answer although its connection is open.
+"""Asks one dialled instance, and notices when it stops answering although its connection is open.
 
-A frozen process, or a connection that swallows everything, is told from a slow question by other means than the
-question: when nothing at all has come for a while, the instance is asked for its health, over its connection and then
-over a fresh one. Only if it is silent there too are its questions given up.
+A slow question alone proves nothing. When nothing at all has come from an instance for a while, it gets a health check,
+over its connection and then over a fresh one, and only if those fail too are its questions given up.
 """
 
 from __future__ import annotations
@@ -168,7 +167,7 @@ class DialledLink:
             self._ring()
 
     async def _check(self) -> None:
-        """Find out whether the instance is silent for good, and if so, wait until it is not."""
+        """Find out whether the instance still answers; if it does not, wait until it does."""
         while (since_s := self._silent_since_s) is not None and not self._given_up and not self._ended:
             if await self._connection.probe(self._patience.answer_s, self._metadata()) == "answers":
                 self._heard()
@@ -186,7 +185,7 @@ class DialledLink:
         try:
             found = await fresh.probe(self._patience.answer_s, self._metadata())
             if since_s != self._silent_since_s or self._ended:
-                return  # An answer has come at last, or nobody waits for one.
+                return  # An answer has come at last, or the link has ended.
             if found == "answers":
                 self._abandon(InstanceLost, "its connection carried nothing any more")
                 self._use(fresh)

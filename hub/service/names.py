@@ -133,7 +133,7 @@ class FollowedName:
 
 
 class _Lookups:
-    """The lookups of one name: whoever wants one while one is due or under way shares it."""
+    """The lookups of one name; all of its followers share them."""
 
     def __init__(self, name: HostName, resolver: Resolver, clock: Clock) -> None:
         self.name = name
@@ -169,6 +169,6 @@ class _Lookups:
             self._under_way = None
 
     def close(self) -> None:
-        """End what is under way; nobody waits for it."""
+        """End what is under way."""
         if self._under_way is not None:
             self._under_way.cancel()
