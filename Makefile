@@ -78,9 +78,9 @@ campaign: $(READY) ## Break files, folders and limits under load for two minutes
 campaign-backends: $(READY) ## Kill, freeze and cut off backends under load for two minutes; prints the outages (SECONDS=600)
 	APPSET_HUB_CAMPAIGN_S=$(or $(SECONDS),120) $(BIN)/pytest tests/e2e/test_backend_campaign.py -q -n 0 --timeout 3600
 
-.PHONY: campaign-names
-campaign-names: $(READY) ## Move, hang, kill and forget addresses of a backend under load; prints each outage (SECONDS=600)
-	APPSET_HUB_CAMPAIGN_S=$(or $(SECONDS),60) $(BIN)/pytest tests/e2e/test_names_campaign.py -q -n 0 --timeout 3600
+.PHONY: campaign-dns
+campaign-dns: $(READY) ## Move, hang, kill and forget addresses of a backend under load; prints each outage (SECONDS=600)
+	APPSET_HUB_CAMPAIGN_S=$(or $(SECONDS),60) $(BIN)/pytest tests/e2e/test_dns_campaign.py -q -n 0 --timeout 3600
 
 .PHONY: test-pythons
 test-pythons: $(READY) ## Run the tests on each supported Python found here; OTHERS=1 leaves out that of .venv

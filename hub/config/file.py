@@ -501,7 +501,7 @@ class Dial(_Entry, frozen=True, kw_only=True):
             description="How often a host name is looked up while all its addresses work; at least 1s. When one of "
             "them fails, it is looked up at once, but at most once a second."
         ),
-    ] = "30s"
+    ] = "25s"
     max_addresses: Annotated[
         Count, Meta(description="Addresses behind one name that the hub connects to; more are ignored and logged.")
     ] = 100

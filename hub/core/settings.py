@@ -117,7 +117,7 @@ class HubLimits:
 class DialSettings:
     """How the hub follows the names of dialled backends, and how long one of their instances may be silent."""
 
-    resolve_every_s: float = 30.0
+    resolve_every_s: float = 25.0
     max_addresses: int = 100
     check_after_s: float = 5.0
     give_up_after_s: float = 15.0

@@ -220,6 +220,7 @@ class Hub:
                 SystemResolver(),
                 clock,
                 every_s=settings.dial.resolve_every_s,
+                proxied=settings.proxy_from_environment and bool(proxy_variables(os.environ)),
                 keep=partial(self.supervisor.keep, "name_watch"),
             )
         )

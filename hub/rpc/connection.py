@@ -1,4 +1,4 @@
-"""One channel to an instance: questions over it, and whether whoever is behind it still answers."""
+"""One channel to an instance: carries questions, and finds out whether the instance still answers."""
 
 from __future__ import annotations
 
@@ -58,15 +58,15 @@ class Connection:
         except asyncio.CancelledError:
             if self._abandoned is None or _is_cancelled():
                 raise
-            # Nobody cancelled the task that asks, only its call.
+            # Only the call was cancelled, and not the task that asks.
             raise _error(self._abandoned) from None
         finally:
             self._calls.discard(call)
 
     async def probe(self, within_s: float, metadata: Metadata) -> Found:
-        """Ask whoever is there for the state of its health, whatever that is, and wait for the connection if need be.
+        """Send a health check, and wait for the connection if necessary. Any reply is a sign of life.
 
-        A server without a health service says UNIMPLEMENTED, which is a sign of life as well.
+        A server without a health service says UNIMPLEMENTED, which is one as well.
         """
         try:
             await self._check(

@@ -141,7 +141,7 @@ class ChannelDialler:
             # What the certificate has to be for, and what a proxy routes by.
             options.append(("grpc.default_authority", str(host_name(address))))
         if endpoint:
-            # Whoever resolves the name itself needs no proxy that would do so.
+            # The hub has resolved the name itself, so no proxy has to.
             options.append(("grpc.enable_http_proxy", 0))
         if tls is None:
             return grpc.aio.insecure_channel(endpoint or address, options=options)

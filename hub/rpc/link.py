@@ -1,8 +1,7 @@
-"""Asks one dialled instance, and notices when it has stopped to answer although its connection is open.
+"""Asks one dialled instance, and notices when it stops answering although its connection is open.
 
-A frozen process, or a connection that swallows everything, is told from a slow question by other means than the
-question: when nothing at all has come for a while, the instance is asked for its health, over its connection and then
-over a fresh one. Only if it is silent there too are its questions given up.
+A slow question alone proves nothing. When nothing at all has come from an instance for a while, it gets a health check,
+over its connection and then over a fresh one, and only if those fail too are its questions given up.
 """
 
 from __future__ import annotations
@@ -83,6 +82,7 @@ class DialledLink:
         self._idle.set()
         self._in_flight = 0
         self._closing = False
+        self._ended = False
         self._given_up = False
         self._silent_since_s: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -153,7 +153,7 @@ class DialledLink:
 
     def _ring(self) -> None:
         self._timer = None
-        if self._silent_since_s is None or self._closing or self._checking is not None:
+        if self._silent_since_s is None or self._ended or self._checking is not None:
             return
         left_s = self._silent_since_s + self._patience.check_after_s - self._clock()
         if left_s > 0:
@@ -168,25 +168,25 @@ class DialledLink:
             self._ring()
 
     async def _check(self) -> None:
-        """Find out whether the instance is silent for good, and if so, wait until it is not."""
-        while (since_s := self._silent_since_s) is not None and not self._given_up and not self._closing:
+        """Find out whether the instance still answers; if it does not, wait until it does."""
+        while (since_s := self._silent_since_s) is not None and not self._given_up and not self._ended:
             if await self._connection.probe(self._patience.answer_s, self._metadata()) == "answers":
                 self._heard()
                 return
             if not self._connection.ready:
                 self._silent_since_s = None  # The connection broke, which ends its questions, and is known.
                 return
-            await self._check_anew(since_s)
+            await self._check_over_fresh_one(since_s)
         while self._given_up and not self._closing:
             await self._try_again()
 
-    async def _check_anew(self, since_s: float) -> None:
+    async def _check_over_fresh_one(self, since_s: float) -> None:
         """Check over a fresh connection, which takes the place of the present one if only that was silent."""
         fresh = self._connect()
         try:
             found = await fresh.probe(self._patience.answer_s, self._metadata())
-            if since_s != self._silent_since_s or self._closing:
-                return  # An answer has come at last, or nobody waits for one.
+            if since_s != self._silent_since_s or self._ended:
+                return  # An answer has come at last, or the link has ended.
             if found == "answers":
                 self._abandon(InstanceLost, "its connection carried nothing any more")
                 self._use(fresh)
@@ -225,7 +225,7 @@ class DialledLink:
         await asyncio.sleep(self._patience.retry_s)
 
     def close(self) -> None:
-        """Close the channel when what is in flight has ended."""
+        """Close the channel when what is in flight has ended, or is given up."""
         if not self._closing:
             self._closing = True
             self._observer = None
@@ -238,7 +238,7 @@ class DialledLink:
 
     async def end(self) -> None:
         """Close the channel now."""
-        self._closing = True
+        self._closing = self._ended = True
         self._observer = None
         self._dialler.closed(self)
         if self._timer is not None:

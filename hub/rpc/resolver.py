@@ -1,7 +1,7 @@
 """Looks up host names as every other program of this machine does: with its resolver, hosts file and search list.
 
-``getaddrinfo`` cannot be interrupted and may take half a minute, so each lookup has a thread of its own that nobody
-waits for at the end of the process.
+``getaddrinfo`` cannot be interrupted and may take half a minute, so each lookup runs in a daemon thread, which does not
+delay the end of the process.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class SystemResolver:
         del self._under_way[name]
         self._free.release()
         if not future.cancelled():
-            future.exception()  # Known, also if nobody waits any more.
+            future.exception()  # Retrieved, even if no one waits for it.
 
     def _run(self, name: HostName, future: asyncio.Future[tuple[str, ...]]) -> None:
         found: tuple[str, ...] | Exception
@@ -78,7 +78,7 @@ class SystemResolver:
         try:
             future.get_loop().call_soon_threadsafe(_finish, future, found)
         except RuntimeError:
-            return  # The loop has ended, and with it everybody who could want to know.
+            return  # The loop has ended, and with it all that could wait for this.
 
 
 def _finish(future: asyncio.Future[tuple[str, ...]], found: tuple[str, ...] | Exception) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hub.service.ports import Ask, Dialler, Events, Following, Link, Names
 
 _NOT_LISTED = "DNS no longer lists its address"
+_AT_ONCE = 25  # New addresses in one step: a channel with the system's CAs takes the loop a millisecond.
 _UNKNOWN = ""  # The endpoint of the instance that is there until a name resolves.
 
 
@@ -112,6 +113,9 @@ class Dialled:
         used = [one for one in self._instances if one in listed]
         used = [*used, *(one for one in dict.fromkeys(endpoints) if one not in self._instances)][: self._max_addresses]
         added = [one for one in used if one not in self._instances]
+        if len(added) > _AT_ONCE and self._following is not None:
+            del added[_AT_ONCE:]
+            self._following.hurry()  # The rest follows in a second.
         removed = [one for one in self._instances if one not in used and one not in self._going and one != _UNKNOWN]
         ignored = len(listed) - len(used)
         self._going.difference_update(used)

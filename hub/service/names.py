@@ -29,18 +29,20 @@ _PATIENT_S = 5.0  # … it is away for longer, and the DNS server deserves some 
 class FollowedNames:
     """All names that are followed; following them ends with its context."""
 
-    def __init__(self, resolver: Resolver, clock: Clock, *, every_s: float, keep: Keep) -> None:
+    def __init__(self, resolver: Resolver, clock: Clock, *, every_s: float, keep: Keep, proxied: bool = False) -> None:
+        """``proxied``: connections go through a proxy, which resolves names itself, so that none is followed."""
         self._resolver = resolver
         self._clock = clock
         self._keep = keep
         self._every_s = every_s
+        self._proxied = proxied
         self._lookups: dict[HostName, _Lookups] = {}
         self._tasks: set[asyncio.Future[None]] = set()
 
     def follow(self, address: str, observer: NameObserver) -> FollowedName | None:
         """Look up the name in an address from now on; ``None`` if it has none."""
         name = host_name(address)
-        if name is None:
+        if name is None or self._proxied:
             return None
         lookups = self._lookups.setdefault(name, _Lookups(name, self._resolver, self._clock))
         lookups.followers += 1
@@ -131,7 +133,7 @@ class FollowedName:
 
 
 class _Lookups:
-    """The lookups of one name: whoever wants one while one is due or under way shares it."""
+    """The lookups of one name; all of its followers share them."""
 
     def __init__(self, name: HostName, resolver: Resolver, clock: Clock) -> None:
         self.name = name
@@ -167,6 +169,6 @@ class _Lookups:
             self._under_way = None
 
     def close(self) -> None:
-        """End what is under way; nobody waits for it."""
+        """End what is under way."""
         if self._under_way is not None:
             self._under_way.cancel()

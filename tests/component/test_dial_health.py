@@ -21,8 +21,8 @@ from hub.rpc.dial import ChannelDialler, DialSecurity
 from hub.rpc.link import DialledLink, Patience
 from hub.service.ports import Ask, InstanceLost, RawAnswer, TimedOut, Unresponsive
 from tests.support.health import Health
-from tests.support.proxies import swallowing_proxy
 from tests.support.rpc import RawBackend
+from tests.support.swallowing import swallowing_proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -243,6 +243,18 @@ async def test_a_caller_who_hangs_up_on_a_hanging_question_is_not_held_up() -> N
         with pytest.raises(asyncio.CancelledError):
             await asking
         await backend.cancelled.wait()
+
+
+async def test_a_question_that_hangs_on_a_link_that_is_closed_is_given_up_all_the_same() -> None:
+    observer = Observer()
+    async with backend_process() as (process, port), dialled(port, observer) as link:
+        await observer.seen("ready")
+        process.send_signal(signal.SIGSTOP)
+        asking = asyncio.ensure_future(ask(link))
+        await asyncio.sleep(0)  # It is on its way.
+        link.close()
+        with pytest.raises(Unresponsive):
+            await asking
 
 
 async def test_a_link_that_ends_while_its_instance_is_silent_ends_at_once() -> None:

@@ -195,6 +195,16 @@ async def test_more_addresses_than_allowed_are_reported_and_those_in_use_stay() 
 
 
 @on_virtual_time
+async def test_many_addresses_are_connected_to_in_steps() -> None:
+    many = tuple(f"10.0.1.{number}:50051" for number in range(60))
+    async with dialling(*many) as (hub, _):
+        assert len(shown(hub)) == 25
+        await after(3)
+        assert len(shown(hub)) == 60
+        assert [one.ignored for one in hub.events.of(AddressesChanged)] == [0, 0, 0]
+
+
+@on_virtual_time
 async def test_a_registered_name_is_followed_until_its_lease_ends() -> None:
     async with dialling(ONE, TWO, grants=REGISTERING, lease_s=5.0) as (hub, _):
         expiring = asyncio.ensure_future(hub.membership.expire())
@@ -238,6 +248,20 @@ async def test_new_tls_dials_every_address_again() -> None:
             assert hub.dialler.links[address] is not before[address]
             hub.dialler.reach(address)
         assert set(shown(hub).values()) == {"ready"}
+
+
+@on_virtual_time
+async def test_new_tls_leaves_what_dns_no_longer_lists_and_what_is_not_known() -> None:
+    async with dialling(ONE) as (hub, resolver):
+        resolver.known[NAME] = (TWO,)
+        await after(3)
+        hub.membership.redial({"images"})
+        assert shown(hub) == {f"{NAME} ({TWO})": "absent"}
+    async with dialling() as (hub, _):
+        hub.membership.redial({"images"})
+        assert shown(hub) == {NAME: "absent"}
+        hub.membership.configure(())
+        assert hub.events.of(InstanceLeft) == []
 
 
 @on_virtual_time

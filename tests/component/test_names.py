@@ -171,6 +171,14 @@ async def test_an_address_without_a_name_is_not_followed() -> None:
         assert names.follow(ONE, Observer()) is None
 
 
+@on_virtual_time
+async def test_through_a_proxy_names_are_left_to_the_proxy() -> None:
+    resolver = FakeResolver({NAME: (ONE,)})
+    async with FollowedNames(resolver, now_s, every_s=30.0, keep=once, proxied=True) as names:
+        assert names.follow(NAME, Observer()) is None
+    assert resolver.asked == []
+
+
 def entries(*hosts: str) -> list[Any]:
     return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 50051)) for host in hosts]
 

@@ -136,6 +136,27 @@ def test_a_frozen_only_process_is_refused_at_once_and_visible(rig: Rig) -> None:
     assert site.hub.ask("fb-1").sets == EXPECTED
 
 
+def test_a_name_that_a_backend_registers_is_followed_as_well(rig: Rig) -> None:
+    names, port = PrivateHosts(rig.folder), free_port()
+    names.set({NAME: ["127.0.0.2"]})
+    rig.configure(
+        dial={"resolve_every": "1s"},
+        backends=[rig.backend("images", application_sets=["fb-*"], addresses=[f"{NAME}:*"])],
+    )
+    hub = rig.hub(within=names.within)
+    first = rig.sdk("images", hub, "--listen", f"127.0.0.2:{port}", "--address", f"{NAME}:{port}",
+                    "--application-sets", "fb-*")  # fmt: skip
+    assert hub.event("instance_joined", kind="registered")["instance"].endswith(f" (127.0.0.2:{port})")
+    assert hub.ask("fb-1").sets == EXPECTED
+    # The same lease: the process that renews it is not the one that answers from now on.
+    rig.sdk("images", None, "--listen", f"127.0.0.3:{port}")
+    names.set({NAME: ["127.0.0.2", "127.0.0.3"]})
+    joined = hub.event("instance_joined", after=hub.mark(), kind="registered")
+    assert joined["instance"].endswith(f" (127.0.0.3:{port})")
+    assert first.stop() == 0
+    assert {left["cause"] for left in hub.events("instance_left")} <= {"deregistered", "the connection broke"}
+
+
 @pytest.fixture
 def nginx() -> str:
     found = shutil.which("nginx")

@@ -18,7 +18,7 @@ from appset_hub.testing import FakeHub
 
 from tests.e2e.support.rig import Rig, free_port
 from tests.support.certificates import Authority
-from tests.support.proxies import Proxy
+from tests.support.http_proxy import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Whoever listens at an address is believed only if it is the backend's; what hangs there is no answer."""
+"""A process at an address is believed only if it is the backend's; a question that hangs there has no answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A campaign of faults around the addresses of a dialled backend, under load: ``make campaign-names`` prints it."""
+"""A campaign of faults around the addresses of a dialled backend, under load: ``make campaign-dns`` prints it."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Campaign:
         self._names = PrivateHosts(rig.folder)
         self._port = free_port()
         self._last = 1
-        self.every_s = 2.0 if DURATION_S <= SHORT_S else 30.0
+        self.every_s = 2.0 if DURATION_S <= SHORT_S else 25.0
         self.processes: dict[str, Process] = {}
         for _ in range(2):
             self.start()
