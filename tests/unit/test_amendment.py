@@ -115,11 +115,15 @@ def test_only_the_part_that_differs_is_read() -> None:
     assert json.loads(made.middle) == [one(40, "new"), one(41), one(42, "new")]
 
 
-@pytest.mark.parametrize("more", [{"max_sets": COUNT}, {"max_bytes": len(BEFORE.raw)}], ids=["sets", "bytes"])
-def test_limits_count_for_the_whole(more: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [({"max_sets": COUNT}, "more than"), ({"max_bytes": len(BEFORE.raw)}, "max_answer_bytes")],
+    ids=["sets", "bytes"],
+)
+def test_limits_count_for_the_whole(more: dict[str, int], words: str) -> None:
     raw = compact([*(one(number) for number in range(COUNT)), one(COUNT)])
     assert outcome(raw, BEFORE, **more) == outcome(raw, None, **more)
-    assert "more than" in outcome(raw, BEFORE, **more)
+    assert words in outcome(raw, BEFORE, **more)
 
 
 def test_without_identities_before_there_are_some_all_the_same() -> None:
