@@ -213,6 +213,7 @@ def test_what_has_the_wrong_shape_is_one_message_with_its_place(folder: Path, te
               "clients: [{name: argocd, tokens: [{file: argocd.token}]}]")]),
         (CLIENT + "deadline: 0s", ["hub.yaml:2: deadline: must be greater than zero"]),
         (CLIENT + "limits: {lease: 0s}", ["hub.yaml:2: limits.lease: must be greater than zero"]),
+        (CLIENT + "limits: {heartbeat: 99ms}", ["hub.yaml:2: limits.heartbeat: must be at least 100ms"]),
         (CLIENT + "listen: {http: '4355'}", [f'hub.yaml:2: listen.http: {ADDRESS}, got "4355": did you mean ":4355"?']),
         (CLIENT + "listen: {http: 'h:x', admin: 'h:65536'}",
          [f'hub.yaml:2: listen.http: {ADDRESS}, got "h:x": "x" is not a port',
