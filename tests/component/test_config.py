@@ -257,8 +257,8 @@ def test_what_has_the_wrong_shape_is_one_message_with_its_place(folder: Path, te
          ['hub.yaml:2: tls.http.certificate: cannot read "none": No such file or directory',
           "hub.yaml:2: tls.http.key: cannot read this file: No such file or directory"]),
     ],
-    ids=["no client", "no deadline", "no lease", "no colon", "two addresses", "a store", "a store without a file",
-         "a file that is not there", "an empty file", "two tokens", "a binary token", "a client twice",
+    ids=["no client", "no deadline", "no lease", "hasty heartbeats", "no colon", "two addresses", "a store",
+         "a store without a file", "a file that is not there", "an empty file", "two tokens", "a binary token", "a client twice",
          "a token of two", "a backend that nobody lets in", "certificates without an authority", "half a pair",
          "a token to show that is not there", "members", "a route twice", "a route without time", "no certificate"],
 )  # fmt: skip
