@@ -482,7 +482,7 @@ class Limits(_Entry, frozen=True, kw_only=True):
             description="On the stream of an attached backend, either side sends a heartbeat after this long without "
             "anything else to send, and takes the stream for lost after five times as long without hearing anything. "
             "Keep it shorter than the idle timeout of any proxy between backends and the hub; the default fits a "
-            "timeout of 3 s. Backends that do not know heartbeats get none."
+            "timeout of 3 s. At least 100 ms. Backends that do not know heartbeats get none."
         ),
     ] = "2s"
     backend_in_flight: Annotated[

@@ -32,6 +32,8 @@ _LEAST_RESOLVE_S = 1.0  # A name is looked up once a second at most.
 _PART_OF_CLIENT = 2  # One route gets this part of a client's requests in flight.
 _MAX_SUGGESTIONS = 20  # Each compares with every name; a file with more such mistakes has another problem.
 
+_SHORTEST_HEARTBEAT_S = 0.1
+
 
 class Resolver:
     """One pass over a configuration."""
@@ -127,6 +129,14 @@ class Resolver:
         value_s = self._seconds(at, text)
         if value_s <= 0:
             self._wrong(at, "must be greater than zero")
+            self._findings.bad(at)
+        return value_s
+
+    def _heartbeat(self, at: At, text: str) -> float:
+        value_s = self._seconds(at, text)
+        if value_s < _SHORTEST_HEARTBEAT_S:
+            # A backend that is merely slow would be taken for lost.
+            self._wrong(at, "must be at least 100ms")
             self._findings.bad(at)
         return value_s
 
@@ -344,7 +354,7 @@ class Resolver:
             remembered_bytes=limits.remembered_bytes,
             kept_questions=limits.kept_questions,
             lease_s=self._positive(("limits", "lease"), limits.lease),
-            heartbeat_s=self._positive(("limits", "heartbeat"), limits.heartbeat),
+            heartbeat_s=self._heartbeat(("limits", "heartbeat"), limits.heartbeat),
             default_backend_in_flight=limits.backend_in_flight,
             max_backend_in_flight=limits.max_backend_in_flight,
             max_instances=limits.max_instances,

@@ -131,10 +131,19 @@ async def test_an_answer_that_is_too_large_fails_alone() -> None:
 
     async with harness(backend(function), max_answer_bytes=1000) as hub:
         small = asyncio.create_task(hub.ask("fb-1", {"size": 10}))
-        with pytest.raises(BackendFault, match="the hub accepts 1000"):
+        with pytest.raises(AnswerTooLarge, match="the answer has 1011 bytes of JSON, and the hub accepts 1000"):
             await hub.ask("fb-1", {"size": 1001})
         assert await small == [{"a": "x" * 10}]
     assert issubclass(AnswerTooLarge, BackendFault)
+
+
+async def test_no_more_notices_travel_than_the_hub_reads() -> None:
+    def talkative(_question: Question) -> Answer:
+        return Answer(parameters=[], notices=tuple(Notice(text=str(number)) for number in range(1000)))
+
+    async with harness(backend(talkative)) as hub:
+        reply = await hub.reply("fb-1")
+        assert [notice.text for notice in reply.notices] == [str(number) for number in range(20)]
 
 
 async def test_answers_of_many_megabytes_pass() -> None:

@@ -176,6 +176,17 @@ async def test_a_silent_hub_is_left_and_attached_to_again_without_a_warning(capl
     assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
+async def test_whatever_the_hub_says_is_a_sign_of_life() -> None:
+    hub = ScriptedHub(every_s=0.2, beats=False)
+    async with attached(hub):
+        await hub.hellos.get()
+        for _ in range(5):
+            await asyncio.sleep(0.4)  # Well within a second, in which something has to be heard.
+            await hub.ask()
+            await hub.answers.get()
+        assert hub.hellos.empty(), "it stayed attached"
+
+
 async def test_a_stream_that_is_cut_at_once_is_worth_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     hub = ScriptedHub(every_s=0.3)
     async with attached(hub):

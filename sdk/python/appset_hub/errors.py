@@ -17,7 +17,7 @@ class AppSetHubError(Exception):
     │   └── CannotServe          the same, from `serve`: a script that does not catch it ends with exit code 2
     └── QuestionFailed           a question has no answer
         ├── InvalidInput         its input is wrong: 400 at the hub, with the message and the path
-        ├── NotReady             it cannot be answered yet: 503 at the hub, after one retry
+        ├── NotReady             it cannot be answered yet: 503 at the hub, unless another instance can
         ├── DeadlinePassed       the hub stopped waiting for it
         ├── QuestionCancelled    the caller no longer waits
         └── BackendFault         anything else: 502 at the hub

@@ -72,6 +72,6 @@ class Tunnel:
                 if hole.is_set():
                     return
                 sink.sendall(data)
-            # A hole passes on no end either.
-            if not hole.is_set():
-                self._close(sink)
+        # However it ended. But a hole passes on no end either.
+        if not hole.is_set():
+            self._close(sink)

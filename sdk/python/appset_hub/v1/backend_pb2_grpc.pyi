@@ -46,10 +46,11 @@ class BackendServiceStub:
     The call carries a deadline, and is cancelled when the caller of the hub hangs up.
 
     Statuses: OK with a complete answer. INVALID_ARGUMENT when the input is wrong (the hub answers 400, with the
-    message). UNAVAILABLE when the backend cannot answer yet (503, and one retry); trailing metadata `retry-after`, a
-    decimal number of seconds, becomes the Retry-After of that 503, between 1 s and 1 h. RESOURCE_EXHAUSTED when the
-    answer or the input is larger than one side accepts (502, with the message, which should give the size and the
-    limit; no retry). Any other status is the backend's fault (502).
+    message). UNAVAILABLE when the backend cannot answer yet (503, with the message; before that the hub asks once more:
+    over the same address, or at another attached instance, if there is one or this one is leaving); trailing metadata
+    `retry-after`, a decimal number of seconds, becomes the Retry-After of that 503, between 1 s and 1 h.
+    RESOURCE_EXHAUSTED when the answer or the input is larger than one side accepts (502, with the message, which should
+    give the size and the limit; no retry). Any other status is the backend's fault (502).
     """
 
 @_typing.type_check_only
@@ -66,10 +67,11 @@ class BackendServiceAsyncStub(BackendServiceStub):
     The call carries a deadline, and is cancelled when the caller of the hub hangs up.
 
     Statuses: OK with a complete answer. INVALID_ARGUMENT when the input is wrong (the hub answers 400, with the
-    message). UNAVAILABLE when the backend cannot answer yet (503, and one retry); trailing metadata `retry-after`, a
-    decimal number of seconds, becomes the Retry-After of that 503, between 1 s and 1 h. RESOURCE_EXHAUSTED when the
-    answer or the input is larger than one side accepts (502, with the message, which should give the size and the
-    limit; no retry). Any other status is the backend's fault (502).
+    message). UNAVAILABLE when the backend cannot answer yet (503, with the message; before that the hub asks once more:
+    over the same address, or at another attached instance, if there is one or this one is leaving); trailing metadata
+    `retry-after`, a decimal number of seconds, becomes the Retry-After of that 503, between 1 s and 1 h.
+    RESOURCE_EXHAUSTED when the answer or the input is larger than one side accepts (502, with the message, which should
+    give the size and the limit; no retry). Any other status is the backend's fault (502).
     """
 
 class BackendServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -89,10 +91,11 @@ class BackendServiceServicer(metaclass=_abc_1.ABCMeta):
         The call carries a deadline, and is cancelled when the caller of the hub hangs up.
 
         Statuses: OK with a complete answer. INVALID_ARGUMENT when the input is wrong (the hub answers 400, with the
-        message). UNAVAILABLE when the backend cannot answer yet (503, and one retry); trailing metadata `retry-after`, a
-        decimal number of seconds, becomes the Retry-After of that 503, between 1 s and 1 h. RESOURCE_EXHAUSTED when the
-        answer or the input is larger than one side accepts (502, with the message, which should give the size and the
-        limit; no retry). Any other status is the backend's fault (502).
+        message). UNAVAILABLE when the backend cannot answer yet (503, with the message; before that the hub asks once more:
+        over the same address, or at another attached instance, if there is one or this one is leaving); trailing metadata
+        `retry-after`, a decimal number of seconds, becomes the Retry-After of that 503, between 1 s and 1 h.
+        RESOURCE_EXHAUSTED when the answer or the input is larger than one side accepts (502, with the message, which should
+        give the size and the limit; no retry). Any other status is the backend's fault (502).
         """
 
 def add_BackendServiceServicer_to_server(servicer: BackendServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
