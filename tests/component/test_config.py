@@ -260,7 +260,8 @@ def test_what_has_the_wrong_shape_is_one_message_with_its_place(folder: Path, te
     ids=["no client", "no deadline", "no lease", "hasty heartbeats", "no colon", "two addresses", "a store",
          "a store without a file", "a file that is not there", "an empty file", "two tokens", "a binary token",
          "a client twice", "a token of two", "a backend that nobody lets in", "certificates without an authority",
-         "half a pair", "a token to show that is not there", "members", "a route twice", "a route without time", "no certificate"],
+         "half a pair", "a token to show that is not there", "members", "a route twice", "a route without time",
+         "no certificate"],
 )  # fmt: skip
 def test_each_mistake_is_a_message_with_its_place_and_its_reason(folder: Path, text: str, found: list[str]) -> None:
     (folder / "empty").write_text("\n")
