@@ -2,8 +2,8 @@
 
 The first caller makes it himself; those who come soon after wait for what he gets. One who comes later begins another
 ask, so that no answer is much older than its question. Once that has succeeded, the asks before it are pointless: those
-who wait for them get the newer answer. One who hangs up does not fail the others, not even the first;
-when all have, the ask is cancelled.
+who wait for them get the newer answer. One who hangs up does not fail the others, not even the first; when all have,
+the ask is cancelled.
 """
 
 from __future__ import annotations
