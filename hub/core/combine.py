@@ -14,7 +14,7 @@ from hub.core.answer import CheckedAnswer, Limits, check_sets, place, shown
 from hub.core.elements import elements_in, list_path, spread
 from hub.core.errors import AnswerRefused
 from hub.core.identity import WHOLE, Basis, identities, is_missing
-from hub.core.keys import Identification, Identified, Keys, by_keys, check_strict, identified
+from hub.core.keys import Identification, Identified, Keys, by_keys, check_keys, check_strict, identified
 from hub.core.values import ValueRules, rewrite
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def _check_rules(sets: list[dict[str, Any]], rules: AnswerRules, subject: str) -
                 lacks = "has an empty text under" if value == "" else "lacks"
                 raise AnswerRefused(f"{subject}: {place(index, len(sets))} {lacks} the required key {shown(key)}")
     if rules.unique_by:
-        by_keys(sets, rules.unique_by, subject)
+        check_keys(sets, rules.unique_by, subject)
 
 
 def _merge(members: list[tuple[str, list[dict[str, Any]]]], on: tuple[str, ...]) -> list[dict[str, Any]]:

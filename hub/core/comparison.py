@@ -188,7 +188,7 @@ def _changed(rows: Mapping[str, bytes], names: Iterable[str], new_rows: Sequence
     if not new_rows:
         return ()
     pairs = zip(names, new_rows, strict=True)
-    return tuple(sorted({name for name, row in pairs if row and rows.get(name, row) not in (row, b"")}))
+    return tuple(sorted([name for name, row in pairs if row and (old := rows.get(name)) and old != row]))
 
 
 class Sketch(msgspec.Struct, frozen=True, kw_only=True):

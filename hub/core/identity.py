@@ -57,10 +57,10 @@ def identities(sets: Iterable[dict[str, Any]], unique_by: Sequence[str]) -> tupl
     """
     if len(unique_by) == 1:
         (key,) = unique_by
-        return tuple(_short(value if type(value := one[key]) is str else as_text(value)) for one in sets)
+        return tuple([_short(value if type(value := one[key]) is str else as_text(value)) for one in sets])
     if unique_by:
-        return tuple(_short(as_text([one[key] for key in unique_by])) for one in sets)
-    return tuple(_short(as_text(one)) for one in sets)
+        return tuple([_short(as_text([one[key] for key in unique_by])) for one in sets])
+    return tuple([_short(as_text(one)) for one in sets])
 
 
 def identify(sets: Sequence[dict[str, Any]], origins: Mapping[str, int], basis: Basis) -> tuple[str, ...] | None:
@@ -111,13 +111,13 @@ def is_missing(value: Any) -> bool:
 
 def prints(sets: Iterable[dict[str, Any]]) -> tuple[bytes, ...]:
     """A short fingerprint of each whole set; it tells whether a set changed, and is no proof that it did not."""
-    return tuple(print_of(one) for one in sets)
+    return tuple([(crc32(_encode_sorted(one)) or 1).to_bytes(PRINT_BYTES, "big") for one in sets])
 
 
 def print_of(value: Any) -> bytes:
     """A short fingerprint of a value; never all zeros."""
-    text = value if type(value) is str else as_text(value)
-    return (crc32(text.encode()) or 1).to_bytes(PRINT_BYTES, "big")
+    text = value.encode() if type(value) is str else _encode_sorted(value)
+    return (crc32(text) or 1).to_bytes(PRINT_BYTES, "big")
 
 
 def is_cut(identity: str) -> bool:
@@ -136,8 +136,13 @@ def whole_set(identity: str) -> dict[str, Any] | None:
 
 
 def as_text(value: Any) -> str:
-    """A value as JSON."""
+    """A value as JSON, with its keys in order."""
     return _encode_sorted(value).decode()
+
+
+def as_json(value: Any) -> bytes:
+    """As ``as_text``, in UTF-8."""
+    return _encode_sorted(value)
 
 
 def _short(text: str) -> str:

@@ -17,7 +17,7 @@ from hub.core.errors import AnswerRefused
 from hub.core.identity import (
     WHOLE,
     Basis,
-    as_text,
+    as_json,
     by_member,
     identities,
     of_member,
@@ -135,7 +135,7 @@ def _usable(sets: Sequence[dict[str, Any]], found: Keys | None, count: str) -> t
 def misfit(sets: Sequence[dict[str, Any]], keys: Sequence[str]) -> str:
     """Why keys do not tell these sets apart; empty if they do."""
     try:
-        by_keys(sets, keys, "")
+        check_keys(sets, keys, "")
     except AnswerRefused as error:
         return str(error).removeprefix(": ")
     return ""
@@ -152,7 +152,21 @@ def check_strict(sets: Sequence[dict[str, Any]], origins: Mapping[str, int], fou
     for member, part in by_member(sets, origins):
         keys = found.of(member)
         if keys is not None and keys.strict:
-            by_keys(part, keys.keys, f'route "{route}", backend "{member}"')
+            check_keys(part, keys.keys, f'route "{route}", backend "{member}"')
+
+
+def check_keys(sets: Sequence[dict[str, Any]], keys: Sequence[str], subject: str) -> None:
+    """Check that keys tell all sets apart.
+
+    Raises:
+        AnswerRefused: as for ``by_keys``.
+    """
+    if len(keys) == 1:
+        # Most often it is one key, and its values are different texts.
+        values = [one.get(keys[0]) for one in sets]
+        if set(map(type, values)) == {str} and len(names := set(values)) == len(values) and "" not in names:
+            return
+    by_keys(sets, keys, subject)
 
 
 def by_keys(
@@ -173,7 +187,7 @@ def by_keys(
             at = values.index(None) if None in values else values.index("")
             lacks = "has an empty text under" if values[at] == "" else "lacks"
             raise AnswerRefused(f"{subject}: set {index + 1} of {len(sets)} {lacks} the key {_shown(keys[at])}")
-        identity = as_text(values).encode()
+        identity = as_json(values)
         if identity in found:
             raise AnswerRefused(
                 f"{subject}: sets {first_at[identity] + 1} and {index + 1} of {len(sets)} have equal values under "

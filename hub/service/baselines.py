@@ -36,11 +36,15 @@ _decode_history = msgspec.json.Decoder(core.History).decode
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What the store has of a question: the rows of a baseline as it was written, the one of now, and the changes."""
+    """What the store has of a question: the rows of a baseline as it was written, the one of now, and the changes.
+
+    ``differ`` are the identities whose rows are not what was written, or are only in one of the two.
+    """
 
     written: dict[str, bytes]
     past: Past
     changes: tuple[core.Change, ...]
+    differ: frozenset[str] = frozenset()
 
 
 class Baselines:
@@ -70,17 +74,19 @@ class Baselines:
             return None
         baseline = records.read(_decode_baseline, records.BASELINES, key, value)
         written = _rows(key, baseline.identities, baseline.rows, baseline.basis, baseline.columns)
-        rows = written
+        rows, differ = written, frozenset[str]()
         change = await self._store.get(records.BASELINE_CHANGES, key)
         if change is not None:
             moved = records.read(_decode_change, records.BASELINE_CHANGES, key, change)
             came = _rows(key, moved.came, moved.rows, baseline.basis, ())
             gone = frozenset(moved.went)
+            differ = gone.union(came)
             rows = {identity: row for identity, row in written.items() if identity not in gone} | came
         history = await self._store.get(records.HISTORY, key)
         return Known(
             written=written,
             past=Past(rows=rows, basis=baseline.basis, columns=baseline.columns),
+            differ=differ,
             changes=() if history is None else records.read(_decode_history, records.HISTORY, key, history).changes,
         )
 
@@ -92,6 +98,7 @@ class Baselines:
         subject: core.Subject,
         now_s: float,
         answer: Answer,
+        verdict: core.Verdict,
         change: core.Change | None,
     ) -> tuple[Known, list[Change]]:
         """What is known once an answer is accepted, and what has to be written for it.
@@ -99,7 +106,7 @@ class Baselines:
         ``change`` is the entry of its history; ``None`` if its sets are the same, and only their identities are made
         of something else than before.
         """
-        moved, written = _moved(key, known, subject, now_s, answer)
+        moved, written = _moved(key, known, subject, now_s, answer, verdict)
         changes = () if known is None else known.changes
         if change is not None:
             changes = (*changes, change)[-MAX_CHANGES:]
@@ -122,28 +129,29 @@ class Baselines:
         return [records.read(_decode_history, records.HISTORY, key, value) for key, value in found.items()]
 
 
-def _moved(
-    key: str, known: Known | None, subject: core.Subject, now_s: float, answer: Answer
+def _moved(  # noqa: PLR0913, PLR0917 - as for ``accept``
+    key: str, known: Known | None, subject: core.Subject, now_s: float, answer: Answer, verdict: core.Verdict
 ) -> tuple[Known, list[Change]]:
     """The baseline that an answer makes, and how it is written: whole, or as what has changed since it was."""
     if known is None or known.past.basis != answer.basis:
         return _whole(key, subject, now_s, answer)
-    written = known.written
-    rows = _new_rows(answer, written)
-    came = tuple(identity for identity, row in rows.items() if written.get(identity) != row)
-    went = tuple(written.keys() - rows.keys())
+    written, rows = known.written, _moved_rows(known.past.rows, answer, verdict)
+    differ = known.differ.union(verdict.came, verdict.went, verdict.changed)
+    came = tuple(one for one in differ if one in rows and written.get(one) != rows[one])
+    went = tuple(one for one in differ if one in written and one not in rows)
     if _CHANGED_PARTS * (len(came) + len(went)) > len(written):
         return _whole(key, subject, now_s, answer)
     change = core.BaselineChange(
         came=came, went=went, accepted_at_s=now_s, rows=b"".join(rows[identity] for identity in came)
     )
-    return Known(written=written, past=msgspec.structs.replace(known.past, rows=rows), changes=()), [
+    past = msgspec.structs.replace(known.past, rows=rows)
+    return Known(written=written, past=past, changes=(), differ=frozenset((*came, *went))), [
         Change(kind=records.BASELINE_CHANGES, key=key, value=_encode(change))
     ]
 
 
 def _whole(key: str, subject: core.Subject, now_s: float, answer: Answer) -> tuple[Known, list[Change]]:
-    rows = _new_rows(answer, {})
+    rows = _new_rows(answer)
     columns: tuple[str, ...] = ()
     if answer.basis.is_whole and len(answer.body) <= _MAX_SKETCHED_BYTES and any(map(is_cut, rows)):
         sketched = sketch(seen_sets(answer)[0])
@@ -162,11 +170,23 @@ def _whole(key: str, subject: core.Subject, now_s: float, answer: Answer) -> tup
     ]
 
 
-def _new_rows(answer: Answer, written: dict[str, bytes]) -> dict[str, bytes]:
-    """The rows of an answer's identities; of whole sets that were there before, those that were kept of them."""
+def _new_rows(answer: Answer) -> dict[str, bytes]:
+    """The rows of an answer's identities."""
     if answer.prints:
         return dict(zip(answer.identities, answer.prints, strict=True))
-    return {identity: written.get(identity, b"") for identity in answer.identities}
+    return dict.fromkeys(answer.identities, b"")
+
+
+def _moved_rows(rows: dict[str, bytes], answer: Answer, verdict: core.Verdict) -> dict[str, bytes]:
+    """The rows of an answer's identities; of whole sets that were there before, those that were kept of them."""
+    moved = rows.copy()
+    for identity in verdict.went:
+        del moved[identity]
+    if verdict.changed or (verdict.came and answer.prints):
+        moved.update(_new_rows(answer))
+    else:
+        moved.update(dict.fromkeys(verdict.came, b""))
+    return moved
 
 
 def _rows(

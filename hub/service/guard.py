@@ -218,6 +218,7 @@ class Guard:
                 subject=records.subject(question),
                 now_s=now_s,
                 answer=answer,
+                verdict=verdict,
                 change=_change(now_s, answer, verdict, how, keyless=_is_keyless(known, answer)) if is_other else None,
             )
         await self._store.apply([*changes, *lost, *self._held.dropped(key, how)])
