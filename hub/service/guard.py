@@ -132,7 +132,7 @@ class Guard:
     ) -> Row:
         policy = route.trust.guard
         # Of whole sets only the number says whether any are missing: each that changes is another one.
-        counted = by_count(verdict) if _is_keyless(known, answer) else verdict
+        counted = by_count(verdict) if verdict.before and _is_keyless(known, answer) else verdict
         row = self._losses.row(key, question, verdict.before)
         excess = own_excess(verdict, policy) or self._losses.excess(row, counted, policy)
         excess = excess or _still_exceeded(self._held.get(key), counted)
@@ -144,7 +144,7 @@ class Guard:
             )
         elif excess is not None:
             how = await self._release_or_hold(key, question, route, known, verdict, answer, excess=excess)
-        step = self._losses.accept(row, records.subject(question), counted, policy, how=how, excess=excess)
+        step = self._losses.accept(row, question, counted, policy, how=how, excess=excess)
         try:
             await self._accept(key, question, known, answer, verdict=verdict, how=how, lost=step.changes)
         except BaseException:

@@ -94,6 +94,10 @@ class Step:
         return [row for row, *_ in self._before]
 
 
+_NOTHING = Step()
+"""For an answer that changes nothing here."""
+
+
 class Losses:
     """Judges answers by what their ApplicationSets have lost."""
 
@@ -251,26 +255,29 @@ class Losses:
         return self._stamped_s
 
     def accept(  # noqa: PLR0913 - all that is known of one review
-        self, row: Row, subject: Subject, verdict: Verdict, policy: GuardPolicy, *, how: str, excess: Excess | None
+        self, row: Row, question: Question, verdict: Verdict, policy: GuardPolicy, *, how: str, excess: Excess | None
     ) -> Step:
         """Take an accepted answer; ``how`` is empty if it passed by itself.
 
         What an operator or time lets pass counts no longer, and with it everything that its limit had counted.
         """
+        size = verdict.before - len(verdict.went) + len(verdict.came)
+        self._sum += size - verdict.before
+        is_first, row.answered = not row.answered and not verdict.before, True
+        if not verdict.went and not row.losses and (is_first or not verdict.came):
+            row.size = size
+            return _NOTHING
         step, now_s = Step(), self._stamp()
-        if verdict.went or row.losses:
-            row.subject = subject
+        row.subject = records.subject(question)
         if excess is not None and how in ("accepted", "released"):
             self._forgive(step, row, excess)
         losses = self._losses_after(row, verdict, policy, now_s, counts=not how)
-        self._sum += len(verdict.came) - len(verdict.went)
         step.put(
             row,
-            size=verdict.before - len(verdict.went) + len(verdict.came),
+            size=size,
             added=_added_after(row, verdict, now_s - policy.window_s, now_s),
             losses=losses,
         )
-        row.answered = True
         self._note(row)
         return step
 
@@ -349,9 +356,6 @@ def _scope(subject: Subject) -> _Scope:
 
 def _added_after(row: Row, verdict: Verdict, start_s: float, now_s: float) -> dict[str, float]:
     """The stamps of the sets that were added lately. A set that is back has the one that it had."""
-    is_first = not row.answered and not verdict.before
-    if is_first or not (row.added or verdict.came):
-        return row.added
     had = {one: added_s for loss in row.losses for one, added_s in loss.lost.items()}
     added = {identity: at_s for identity, at_s in row.added.items() if at_s > start_s}
     for identity in verdict.went:

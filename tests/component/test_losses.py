@@ -66,8 +66,7 @@ class Bookkeeping:
         found, verdict, excess = self.judged(row, names, policy, name)
         if excess is not None:
             return None
-        subject = records.subject(question(row, name))
-        step = self.losses.accept(found, subject, verdict, policy, how="", excess=None)
+        step = self.losses.accept(found, question(row, name), verdict, policy, how="", excess=None)
         self.baselines[name, row] = names
         return step
 
