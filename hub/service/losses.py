@@ -262,9 +262,9 @@ class Losses:
         What an operator or time lets pass counts no longer, and with it everything that its limit had counted.
         """
         size = verdict.before - len(verdict.went) + len(verdict.came)
-        self._sum += size - verdict.before
         is_first, row.answered = not row.answered and not verdict.before, True
         if not verdict.went and not row.losses and (is_first or not verdict.came):
+            self._sum += size - row.size
             row.size = size
             return _NOTHING
         step, now_s = Step(), self._stamp()
@@ -272,6 +272,7 @@ class Losses:
         if excess is not None and how in ("accepted", "released"):
             self._forgive(step, row, excess)
         losses = self._losses_after(row, verdict, policy, now_s, counts=not how)
+        self._sum += size - row.size
         step.put(
             row,
             size=size,
@@ -356,7 +357,7 @@ def _scope(subject: Subject) -> _Scope:
 
 def _added_after(row: Row, verdict: Verdict, start_s: float, now_s: float) -> dict[str, float]:
     """The stamps of the sets that were added lately. A set that is back has the one that it had."""
-    had = {one: added_s for loss in row.losses for one, added_s in loss.lost.items()}
+    had = {one: added_s for loss in row.losses if loss.at_s > start_s for one, added_s in loss.lost.items()}
     added = {identity: at_s for identity, at_s in row.added.items() if at_s > start_s}
     for identity in verdict.went:
         added.pop(identity, None)
