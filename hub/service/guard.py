@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from hub.core.combine import Answer
     from hub.core.keys import Identification
+    from hub.core.loss import Loss
     from hub.core.question import Question
     from hub.core.routes import Route
     from hub.service.audit import AuditLog
@@ -108,7 +109,10 @@ class Guard:
         how: Literal["", "accepted", "released", "observed"] = ""
         if verdict.too_much and policy.mode == "observe":
             how = "observed"
-            self._events.emit(DropObserved(route=question.route, went=len(verdict.went), before=verdict.before))
+            loss = await _loss(known, verdict, answer, None)
+            self._events.emit(
+                DropObserved(route=question.route, went=len(loss.went), before=loss.before, changed=len(loss.changed))
+            )
         elif verdict.too_much:
             how = await self._release_or_hold(key, question, route, known, verdict, answer)
         await self._accept(key, question, known, answer, verdict=verdict, how=how)
@@ -125,18 +129,7 @@ class Guard:
         """How a held answer gets free now; raises ``AnswerHeld`` if it does not."""
         self._held.heard(key, Latest(route=route, answer=answer))
         answer_digest, held = records.digest(answer.body), self._held.get(key)
-        loss = await _aside(
-            answer,
-            partial(
-                of_held,
-                NOTHING if known is None else known.past,
-                verdict,
-                partial(sets_of, answer),
-                answer.members,
-                keyless=_is_keyless(known, answer),
-                held=held,
-            ),
-        )
+        loss = await _loss(known, verdict, answer, held)
         if held is not None and held.decision == "accepted" and is_covered(held, loss, answer_digest, answer.count):
             return "accepted"
         if held is None or not is_same(held, loss, answer_digest, answer.count):
@@ -223,6 +216,13 @@ class Guard:
     async def history(self, application_set_name: str) -> list[core.History]:
         """The last changes of all questions of an ApplicationSet."""
         return await self._baselines.history(application_set_name)
+
+
+async def _loss(known: Known | None, verdict: core.Verdict, answer: Answer, held: core.HeldAnswer | None) -> Loss:
+    """What an answer loses that is too much, beside the one that is held."""
+    past, is_keyless = NOTHING if known is None else known.past, _is_keyless(known, answer)
+    read = partial(sets_of, answer)
+    return await _aside(answer, partial(of_held, past, verdict, read, answer.members, keyless=is_keyless, held=held))
 
 
 async def _aside(answer: Answer, work: Callable[[], T]) -> T:
