@@ -111,6 +111,7 @@ class Losses:
         self._losing: dict[str, Row] = {}  # Those with losses.
         self._damaged: dict[str, str] = {}
         self._stamped_s = 0.0
+        self._started_s = 0.0
         self._summed_until_s = float("-inf")
         self._sum = 0  # Of the sizes of all rows that were asked lately.
 
@@ -134,6 +135,7 @@ class Losses:
             self._losing[key] = row
             for loss in found.losses:
                 self._observed.reached(loss.at_s)
+        self._started_s = self._stamp()
 
     def check(self, key: str) -> None:
         """Let a question pass whose losses can be read.
@@ -188,8 +190,12 @@ class Losses:
         """By what its ApplicationSet had. Questions that are no longer asked have nothing that could be lost."""
         rows = self._scopes[row.scope].values()
         losses = [loss for one in rows if one is not row for loss in one.losses]
-        losses += returned(row.losses, map(fingerprint, verdict.came)) if row.losses else ()
         old, there = -len(going), list[Span]()
+        if row.losses:
+            came = [fingerprint(identity) for identity in verdict.came]
+            losses += returned(row.losses, came)
+            had = _stamps(row, now_s - policy.window_s)
+            there += spans(had[one] for one in came if one in had)
         for one in self._asked(rows, policy.window_s, row):
             old += one.size - len(one.added)
             there += spans(one.added.values()) if one.added else ()
@@ -201,7 +207,7 @@ class Losses:
             losses,
             now_s=now_s,
             policy=policy,
-            complete=self._observed.uptime_s >= policy.window_s,
+            started_s=self._started_s,
             losing=len(going),
         )
 
@@ -355,9 +361,14 @@ def _scope(subject: Subject) -> _Scope:
     return subject.client, subject.application_set_namespace, subject.application_set_name
 
 
+def _stamps(row: Row, start_s: float) -> dict[str, float]:
+    """When the sets were added that a row has lost lately, by their fingerprints."""
+    return {one: added_s for loss in row.losses if loss.at_s > start_s for one, added_s in loss.lost.items()}
+
+
 def _added_after(row: Row, verdict: Verdict, start_s: float, now_s: float) -> dict[str, float]:
     """The stamps of the sets that were added lately. A set that is back has the one that it had."""
-    had = {one: added_s for loss in row.losses if loss.at_s > start_s for one, added_s in loss.lost.items()}
+    had = _stamps(row, start_s)
     added = {identity: at_s for identity, at_s in row.added.items() if at_s > start_s}
     for identity in verdict.went:
         added.pop(identity, None)
