@@ -190,21 +190,22 @@ def window_excess(  # noqa: PLR0913 - what is there, what is gone, and what is l
     *,
     now_s: float,
     policy: GuardPolicy,
-    complete: bool,
+    started_s: float,
     losing: int,
 ) -> Excess | None:
     """Whether too much is missing of what an ApplicationSet had at any moment of its window.
 
     The moments are the window's start, each loss since, and now: between two losses sets are only added. The first
-    moment that is over the limit is reported. Unless ``complete``, not all questions have been asked since the hub
-    started, so that the counts of earlier losses are the better ones.
+    moment that is over the limit is reported. Not all questions may have been asked since the hub started, at
+    ``started_s``, so that the counts at losses before that may be the better ones.
     """
     start_s = max(now_s - policy.window_s, EARLIEST_S)
     ordered = sorted((loss for loss in losses if loss.at_s >= start_s), key=lambda loss: loss.at_s)
     moments = [start_s, *(loss.at_s for loss in ordered), now_s]
     least = [0, *(loss.before for loss in ordered), 0]
-    if ordered and not complete:
-        least[0], least[-1] = ordered[0].before, ordered[-1].before - ordered[-1].count
+    earlier = [loss for loss in ordered if loss.at_s < started_s]
+    if earlier:
+        least[0], least[-1] = earlier[0].before, earlier[-1].before - earlier[-1].count
     missing = there_at(gone, moments)
     remaining = there_at(there, moments)
     for lost, left, known in zip(missing, remaining, least, strict=True):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Literal, TypeVar
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -27,8 +28,11 @@ from hub.service import records
 from hub.service.held import Latest, message
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hub.core.combine import Answer
     from hub.core.keys import Identification
+    from hub.core.loss import Loss
     from hub.core.question import Question
     from hub.core.routes import Route
     from hub.service.audit import AuditLog
@@ -41,7 +45,10 @@ if TYPE_CHECKING:
     from hub.service.ports import Change, Events, Store, WallClock
     from hub.service.remarks import Remarks
 
+T = TypeVar("T")
+
 _EVERY_S = 60.0
+_SMALL_SETS = 2000
 
 
 class Guard:
@@ -125,7 +132,7 @@ class Guard:
             known = await self._find(key, question, asked)
             if known is None and not self._newcomers.admits(route.trust.guard):
                 return None
-            verdict = _judged(known, answer, identification, route.trust.guard)
+            verdict = await _judged(known, answer, identification, route.trust.guard)
             return await self._review(key, question, route, known, verdict, answer)
 
     async def _find(self, key: str, question: Question, asked: Question) -> Known | None:
@@ -162,19 +169,26 @@ class Guard:
     ) -> Row:
         policy = route.trust.guard
         # Of whole sets only the number says whether any are missing: each that changes is another one.
-        counted = by_count(verdict) if _is_keyless(known, answer) else verdict
+        counted = by_count(verdict) if verdict.before and _is_keyless(known, answer) else verdict
         row = self._losses.row(key, question, verdict.before)
         excess = own_excess(verdict, policy) or self._losses.excess(row, counted, policy)
         excess = excess or _still_exceeded(self._held.get(key), counted)
         how: Literal["", "accepted", "released", "observed"] = ""
         if excess is not None and policy.mode == "observe":
             how = "observed"
+            loss = await _loss(known, verdict, answer, None)
             self._events.emit(
-                DropObserved(route=question.route, went=excess.gone, before=excess.before, limit=excess.limit)
+                DropObserved(
+                    route=question.route,
+                    went=len(loss.went),
+                    before=loss.before,
+                    changed=len(loss.changed),
+                    limit=excess.limit,
+                )
             )
         elif excess is not None:
             how = await self._release_or_hold(key, question, route, known, verdict, answer, excess=excess)
-        step = self._losses.accept(row, records.subject(question), counted, policy, how=how, excess=excess)
+        step = self._losses.accept(row, question, counted, policy, how=how, excess=excess)
         try:
             await self._accept(key, question, known, answer, verdict=verdict, how=how, lost=step.changes)
         except BaseException:
@@ -198,15 +212,7 @@ class Guard:
         """How a held answer gets free now; raises ``AnswerHeld`` if it does not."""
         self._held.heard(key, Latest(route=route, answer=answer))
         answer_digest, held = records.digest(answer.body), self._held.get(key)
-        past = NOTHING if known is None else known.past
-        loss = of_held(
-            past,
-            verdict,
-            lambda: sets_beside(past, answer),
-            answer.origins,
-            keyless=_is_keyless(known, answer),
-            held=held,
-        )
+        loss = await _loss(known, verdict, answer, held)
         if excess.limit == "max_change":
             loss = with_changes(loss)
         if held is not None and held.decision == "accepted" and is_covered(held, loss, answer_digest, answer.count):
@@ -306,6 +312,18 @@ class Guard:
         return await self._baselines.history(application_set_name)
 
 
+async def _loss(known: Known | None, verdict: core.Verdict, answer: Answer, held: core.HeldAnswer | None) -> Loss:
+    """What an answer loses that is too much, beside the one that is held."""
+    past, is_keyless = NOTHING if known is None else known.past, _is_keyless(known, answer)
+    read = partial(sets_beside, past, answer)
+    return await _aside(answer, partial(of_held, past, verdict, read, answer.origins, keyless=is_keyless, held=held))
+
+
+async def _aside(answer: Answer, work: Callable[[], T]) -> T:
+    """Do what reads a whole answer; away from the loop if the answer is large, so that nobody else waits for it."""
+    return work() if len(answer.identities) <= _SMALL_SETS else await asyncio.to_thread(work)
+
+
 def _waited_enough(held: core.HeldAnswer, policy: core.GuardPolicy, now_s: float) -> bool:
     """By the time that the hub has observed: the time of day may jump."""
     return policy.release_after_s is not None and now_s - (held.observed_s or now_s) >= policy.release_after_s
@@ -322,12 +340,13 @@ def _still_exceeded(held: core.HeldAnswer | None, verdict: core.Verdict) -> Exce
     return Excess(limit=held.limit, gone=losing, before=verdict.before, share=0.0, text=held.why, losing=losing)
 
 
-def _judged(
+async def _judged(
     known: Known | None, answer: Answer, identification: Identification, policy: core.GuardPolicy
 ) -> core.Verdict:
     if known is None:
         return core.judge((), answer.identities, policy)
-    aligned = compare(known.past, answer, identification)
+    work = partial(compare, known.past, answer, identification)
+    aligned = work() if known.past.basis == answer.basis else await _aside(answer, work)
     verdict = core.judge(known.past.rows, aligned.after, policy)
     return msgspec.structs.replace(verdict, changed=aligned.changed)
 

@@ -94,6 +94,10 @@ class Step:
         return [row for row, *_ in self._before]
 
 
+_NOTHING = Step()
+"""For an answer that changes nothing here."""
+
+
 class Losses:
     """Judges answers by what their ApplicationSets have lost."""
 
@@ -107,6 +111,7 @@ class Losses:
         self._losing: dict[str, Row] = {}  # Those with losses.
         self._damaged: dict[str, str] = {}
         self._stamped_s = 0.0
+        self._started_s = 0.0
         self._summed_until_s = float("-inf")
         self._sum = 0  # Of the sizes of all rows that were asked lately.
 
@@ -130,6 +135,7 @@ class Losses:
             self._losing[key] = row
             for loss in found.losses:
                 self._observed.reached(loss.at_s)
+        self._started_s = self._stamp()
 
     def check(self, key: str) -> None:
         """Let a question pass whose losses can be read.
@@ -184,8 +190,12 @@ class Losses:
         """By what its ApplicationSet had. Questions that are no longer asked have nothing that could be lost."""
         rows = self._scopes[row.scope].values()
         losses = [loss for one in rows if one is not row for loss in one.losses]
-        losses += returned(row.losses, map(fingerprint, verdict.came)) if row.losses else ()
         old, there = -len(going), list[Span]()
+        if row.losses:
+            came = [fingerprint(identity) for identity in verdict.came]
+            losses += returned(row.losses, came)
+            had = _stamps(row, now_s - policy.window_s)
+            there += spans(had[one] for one in came if one in had)
         for one in self._asked(rows, policy.window_s, row):
             old += one.size - len(one.added)
             there += spans(one.added.values()) if one.added else ()
@@ -197,7 +207,7 @@ class Losses:
             losses,
             now_s=now_s,
             policy=policy,
-            complete=self._observed.uptime_s >= policy.window_s,
+            started_s=self._started_s,
             losing=len(going),
         )
 
@@ -251,26 +261,30 @@ class Losses:
         return self._stamped_s
 
     def accept(  # noqa: PLR0913 - all that is known of one review
-        self, row: Row, subject: Subject, verdict: Verdict, policy: GuardPolicy, *, how: str, excess: Excess | None
+        self, row: Row, question: Question, verdict: Verdict, policy: GuardPolicy, *, how: str, excess: Excess | None
     ) -> Step:
         """Take an accepted answer; ``how`` is empty if it passed by itself.
 
         What an operator or time lets pass counts no longer, and with it everything that its limit had counted.
         """
+        size = verdict.before - len(verdict.went) + len(verdict.came)
+        is_first, row.answered = not row.answered and not verdict.before, True
+        if not verdict.went and not row.losses and (is_first or not verdict.came):
+            self._sum += size - row.size
+            row.size = size
+            return _NOTHING
         step, now_s = Step(), self._stamp()
-        if verdict.went or row.losses:
-            row.subject = subject
+        row.subject = records.subject(question)
         if excess is not None and how in ("accepted", "released"):
             self._forgive(step, row, excess)
         losses = self._losses_after(row, verdict, policy, now_s, counts=not how)
-        self._sum += len(verdict.came) - len(verdict.went)
+        self._sum += size - row.size
         step.put(
             row,
-            size=verdict.before - len(verdict.went) + len(verdict.came),
+            size=size,
             added=_added_after(row, verdict, now_s - policy.window_s, now_s),
             losses=losses,
         )
-        row.answered = True
         self._note(row)
         return step
 
@@ -347,12 +361,14 @@ def _scope(subject: Subject) -> _Scope:
     return subject.client, subject.application_set_namespace, subject.application_set_name
 
 
+def _stamps(row: Row, start_s: float) -> dict[str, float]:
+    """When the sets were added that a row has lost lately, by their fingerprints."""
+    return {one: added_s for loss in row.losses if loss.at_s > start_s for one, added_s in loss.lost.items()}
+
+
 def _added_after(row: Row, verdict: Verdict, start_s: float, now_s: float) -> dict[str, float]:
     """The stamps of the sets that were added lately. A set that is back has the one that it had."""
-    is_first = not row.answered and not verdict.before
-    if is_first or not (row.added or verdict.came):
-        return row.added
-    had = {one: added_s for loss in row.losses for one, added_s in loss.lost.items()}
+    had = _stamps(row, start_s)
     added = {identity: at_s for identity, at_s in row.added.items() if at_s > start_s}
     for identity in verdict.went:
         added.pop(identity, None)

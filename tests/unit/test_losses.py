@@ -64,11 +64,11 @@ def test_sets_are_counted_at_each_moment_at_which_they_were_there() -> None:
 
 
 def in_window(
-    there: int, *losses: PastLoss, now_s: float, going: int = 0, policy: GuardPolicy = HALF, complete: bool = True
+    there: int, *losses: PastLoss, now_s: float, going: int = 0, policy: GuardPolicy = HALF, started_s: float = 0.0
 ) -> Excess | None:
     gone = [*lost_spans(losses), Span(added_s=OLD_S, count=going, lost_s=now_s)]
     return window_excess(
-        [Span(added_s=OLD_S, count=there)], gone, losses, now_s=now_s, policy=policy, complete=complete, losing=going
+        [Span(added_s=OLD_S, count=there)], gone, losses, now_s=now_s, policy=policy, started_s=started_s, losing=going
     )
 
 
@@ -101,15 +101,15 @@ def test_what_was_added_within_the_window_is_missed_from_the_moment_at_which_it_
     there = [Span(added_s=OLD_S, count=10), Span(added_s=5000.0, count=25)]
     going = Span(added_s=5000.0, count=25, lost_s=5030.0)
     found = window_excess(
-        there, [*lost_spans(losses), going], losses, now_s=5030.0, policy=HALF, complete=True, losing=25
+        there, [*lost_spans(losses), going], losses, now_s=5030.0, policy=HALF, started_s=0.0, losing=25
     )
     assert found == Excess(limit="window", gone=75, before=110, share=0.5, window_s=3600.0, losing=25)
 
 
 def test_until_all_questions_were_asked_after_a_restart_the_counts_of_before_are_used() -> None:
     earlier = loss(100.0, *numbered(9), before=40)
-    assert in_window(0, earlier, now_s=200.0, going=1, complete=False) is None
-    assert in_window(0, earlier, now_s=200.0, going=1, complete=True) is not None
+    assert in_window(0, earlier, now_s=200.0, going=1, started_s=150.0) is None
+    assert in_window(0, earlier, now_s=200.0, going=1, started_s=50.0) is not None
 
 
 @pytest.mark.parametrize(
