@@ -26,13 +26,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):
-    """When a question got its baseline, and when it was asked last, to a day (Unix seconds).
+    """When a question that has a baseline was asked last, to a day (Unix seconds).
 
     ``again``: it was asked again after its first answer.
     """
 
     subject: Subject
-    made_at_s: float
     used_at_s: float
     again: bool = False
 
