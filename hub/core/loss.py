@@ -1,7 +1,7 @@
 """What an answer loses: as it is shown, recorded, and covered by an operator's acceptance.
 
 Where no keys identify the sets, a set that changed cannot be told from one that is missing. The guard then judges as if
-both were gone. What is said and accepted follows the keys that it suggests, or else the number of sets.
+both were gone. What is said and accepted follows the keys that it suggests, if there are any.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True):
     """Which sets are missing, and how many were added and changed; ``lost`` are the fingerprints of the missing ones.
 
     ``keyless``: no keys identify the sets; ``suggested`` are keys that would, by which they were counted. ``blind``:
-    there are none either, so sets that changed are among the missing, or are told from them by the number of sets only.
+    there are none either, so sets that changed are among the missing.
     """
 
     went: tuple[str, ...]
@@ -39,13 +39,16 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def of_verdict(verdict: Verdict, *, keyless: bool) -> Loss:
-    """What a verdict says; without keys, sets changed as long as there are not fewer of them."""
-    went, came, changed = verdict.went, len(verdict.came), verdict.changed
-    blind = keyless and bool(went) and bool(came)
-    lost = packed(went)
-    if blind and came >= len(went):
-        went, came, changed = (), came - len(went), went
-    return Loss(went=went, came=came, changed=changed, before=verdict.before, lost=lost, keyless=keyless, blind=blind)
+    """What a verdict says. Without keys, sets that changed are among those that went and those that came."""
+    return Loss(
+        went=verdict.went,
+        came=len(verdict.came),
+        changed=verdict.changed,
+        before=verdict.before,
+        lost=packed(verdict.went),
+        keyless=keyless,
+        blind=keyless and bool(verdict.went) and bool(verdict.came),
+    )
 
 
 def of_held(  # noqa: PLR0913 - each is named at the call

@@ -227,7 +227,7 @@ def _what(held: core.HeldAnswer) -> str:
     if not held.keyless or not (held.changed or held.blind):
         return f"{held.went} of {held.before} parameter sets are missing from the answer"
     unknown = "the hub does not know which keys identify a set"
-    if not held.changed:
+    if held.blind:
         return f"{held.went} of {held.before} sets are missing or changed; {unknown}"
     suggestion = f". Suggested: unique_by: [{', '.join(held.suggested)}]" if held.suggested else ""
     return f"{held.changed} of {held.before} sets changed, {held.went} missing; {unknown}{suggestion}"

@@ -584,7 +584,7 @@ func guardFaults() []fault {
 	rows := []fault{
 		{name: "answer is []", script: answers([]params{}), says: held},
 		{name: "answer is half", script: answers(numbered(1, 5)), says: held},
-		{name: "answer has other names", script: answers(numbered(51, 62)), says: held},
+		{name: "answer has other names", script: answers(numbered(51, 62)), says: []string{"409", "missing or changed", "appset-hub accept"}},
 		{name: "answer is [], hub restarted", script: answers([]params{}), inject: func(r *rig) {
 			r.serverProcess().kill()
 			r.startServer()
