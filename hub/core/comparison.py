@@ -198,9 +198,9 @@ class Sketch(msgspec.Struct, frozen=True, kw_only=True):
     rows: dict[str, bytes] = {}
 
 
-def sketch(sets: Sequence[dict[str, Any]]) -> Sketch:
-    """Keep the values that are most likely to identify these whole sets later."""
-    cut = [(whole, one) for whole, one in zip(identities(sets, ()), sets, strict=True) if is_cut(whole)]
+def sketch(wholes: Sequence[str], sets: Sequence[dict[str, Any]]) -> Sketch:
+    """Keep the values that are most likely to identify these sets later; ``wholes`` are their identities."""
+    cut = [(whole, one) for whole, one in zip(wholes, sets, strict=True) if is_cut(whole)]
     if not cut:
         return Sketch()
     columns = _telling(sets)

@@ -93,11 +93,12 @@ class AnswerHeldBack(Event, frozen=True, kw_only=True):
 
 
 class DropObserved(Event, frozen=True, kw_only=True):
-    """The guard would have held an answer, but only observes this route."""
+    """The guard would have held an answer, but only observes this route. The numbers are as for ``AnswerHeldBack``."""
 
     route: str
     went: int
     before: int
+    changed: int = 0
 
 
 class AnswerReleased(Event, frozen=True, kw_only=True):

@@ -158,7 +158,7 @@ def _whole(key: str, subject: core.Subject, now_s: float, answer: Answer) -> tup
     rows = _new_rows(answer)
     columns: tuple[str, ...] = ()
     if answer.basis.is_whole and len(answer.body) <= _MAX_SKETCHED_BYTES and any(map(is_cut, rows)):
-        sketched = sketch(sets_of(answer))
+        sketched = sketch(answer.identities, sets_of(answer))
         rows, columns = rows | sketched.rows, sketched.columns
     whole = core.Baseline(
         subject=subject,

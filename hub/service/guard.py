@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -26,8 +26,11 @@ from hub.service import records
 from hub.service.held import Latest, message
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hub.core.combine import Answer
     from hub.core.keys import Identification
+    from hub.core.loss import Loss
     from hub.core.question import Question
     from hub.core.routes import Route
     from hub.service.audit import AuditLog
@@ -37,6 +40,11 @@ if TYPE_CHECKING:
     from hub.service.newcomers import Newcomers
     from hub.service.ports import Change, Events, Store, WallClock
     from hub.service.remarks import Remarks
+
+
+T = TypeVar("T")
+
+_SMALL_SETS = 2000
 
 
 class Guard:
@@ -128,11 +136,14 @@ class Guard:
 
     async def _review(self, key: str, question: Question, route: Route, known: Known | None, answer: Answer) -> None:
         policy = route.trust.guard
-        verdict = _judged(known, answer, policy)
+        verdict = await _judged(known, answer, policy)
         how: Literal["", "accepted", "released", "observed"] = ""
         if verdict.too_much and policy.mode == "observe":
             how = "observed"
-            self._events.emit(DropObserved(route=question.route, went=len(verdict.went), before=verdict.before))
+            loss = await _loss(known, verdict, answer, None)
+            self._events.emit(
+                DropObserved(route=question.route, went=len(loss.went), before=loss.before, changed=len(loss.changed))
+            )
         elif verdict.too_much:
             how = await self._release_or_hold(key, question, route, known, verdict, answer)
         await self._accept(key, question, known, answer, verdict=verdict, how=how)
@@ -149,14 +160,7 @@ class Guard:
         """How a held answer gets free now; raises ``AnswerHeld`` if it does not."""
         self._held.heard(key, Latest(route=route, answer=answer))
         answer_digest, held = records.digest(answer.body), self._held.get(key)
-        loss = of_held(
-            NOTHING if known is None else known.past,
-            verdict,
-            partial(sets_of, answer),
-            answer.members,
-            keyless=_is_keyless(known, answer),
-            held=held,
-        )
+        loss = await _loss(known, verdict, answer, held)
         if held is not None and held.decision == "accepted" and is_covered(held, loss, answer_digest, answer.count):
             return "accepted"
         if held is None or not is_same(held, loss, answer_digest, answer.count):
@@ -248,14 +252,27 @@ class Guard:
         return await self._baselines.history(application_set_name)
 
 
+async def _loss(known: Known | None, verdict: core.Verdict, answer: Answer, held: core.HeldAnswer | None) -> Loss:
+    """What an answer loses that is too much, beside the one that is held."""
+    past, is_keyless = NOTHING if known is None else known.past, _is_keyless(known, answer)
+    read = partial(sets_of, answer)
+    return await _aside(answer, partial(of_held, past, verdict, read, answer.members, keyless=is_keyless, held=held))
+
+
+async def _aside(answer: Answer, work: Callable[[], T]) -> T:
+    """Do what reads a whole answer; away from the loop if the answer is large, so that nobody else waits for it."""
+    return work() if answer.count <= _SMALL_SETS else await asyncio.to_thread(work)
+
+
 def _waited_enough(held: core.HeldAnswer, policy: core.GuardPolicy, now_s: float) -> bool:
     return policy.release_after_s is not None and now_s - held.since_s >= policy.release_after_s
 
 
-def _judged(known: Known | None, answer: Answer, policy: core.GuardPolicy) -> core.Verdict:
+async def _judged(known: Known | None, answer: Answer, policy: core.GuardPolicy) -> core.Verdict:
     if known is None:
         return core.judge((), answer.identities, policy)
-    aligned = align(known.past, answer, partial(sets_of, answer), answer.members)
+    compare = partial(align, known.past, answer, partial(sets_of, answer), answer.members)
+    aligned = compare() if known.past.basis == answer.basis else await _aside(answer, compare)
     verdict = core.judge(known.past.rows, aligned.after, policy)
     return msgspec.structs.replace(verdict, changed=aligned.changed)
 

@@ -184,7 +184,9 @@ class Telemetry:
 
     def _drop_observed(self, event: ev.DropObserved) -> None:
         self._metrics.guard.labels(event.route, "observed").inc()
-        self._log.warning("drop_observed", route=event.route, missing=event.went, of=event.before)
+        self._log.warning(
+            "drop_observed", route=event.route, missing=event.went, changed=event.changed, of=event.before
+        )
 
     def _answer_released(self, event: ev.AnswerReleased) -> None:
         self._metrics.guard.labels(event.route, event.how).inc()

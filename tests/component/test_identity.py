@@ -10,7 +10,7 @@ import pytest
 from hub.core.combine import AnswerRules, First, Merge
 from hub.core.directory import Grant
 from hub.core.errors import AnswerHeld, AnswerRefused, KeysRefused
-from hub.core.events import AnswerHeldBack, AnswerNoticed, KeysTaught
+from hub.core.events import AnswerHeldBack, AnswerNoticed, DropObserved, KeysTaught
 from hub.core.guard import GuardPolicy
 from hub.core.routes import CLAIMED, Route, Trust
 from hub.service.remarks import UNFIT_KEYS, UNKNOWN_KEYS
@@ -335,6 +335,15 @@ async def test_a_hub_that_does_not_know_the_keys_says_so_once_for_a_route_and_ba
     known = await hub_of(release("1"), of=guarded(rules=by_name()))
     await known.ask()
     assert known.events.of(AnswerNoticed) == []
+
+
+@on_virtual_time
+async def test_where_the_guard_only_observes_a_release_counts_as_changed() -> None:
+    of = route("previews", trust=Trust(guard=GuardPolicy(mode="observe")))
+    hub = await hub_of(release("1"), release("2"), of=of)
+    await hub.ask()
+    assert len(await hub.ask()) == 8
+    assert [(event.went, event.changed) for event in hub.events.of(DropObserved)] == [(0, 8)]
 
 
 # An accept covers what is missing.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from appset_hub import Backend, InvalidSettings, Question
+from appset_hub import Backend, CannotServe, InvalidSettings, Question, serve
 from appset_hub.codec import backend_info
 
 
@@ -29,6 +29,11 @@ def test_keys_that_the_hub_would_refuse_are_refused_before_anything_starts(keys:
     with pytest.raises(InvalidSettings) as refused:
         Backend(function=nothing, name="images", unique_by=keys)
     assert problem in str(refused.value)
+
+
+def test_serve_takes_them_and_names_what_is_wrong() -> None:
+    with pytest.raises(CannotServe, match=r'unique_by\[1\]: duplicate key "name"'):
+        serve(nothing, name="images", unique_by=["name", "name"])
 
 
 def test_the_hub_is_told_the_keys() -> None:
