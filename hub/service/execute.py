@@ -11,6 +11,7 @@ from hub.core.deadline import Deadline
 from hub.core.errors import HubError, StoreFailed
 from hub.core.events import AnswerCached
 from hub.core.question import Call, Question
+from hub.core.uses import without
 from hub.core.values import check_echo
 from hub.service.ask import Answered, Asker, Inquiry
 from hub.service.flights import Caller, Flights
@@ -116,6 +117,7 @@ class Execute:
             remembered is not None
             and remembered.fits(route, identification)
             and self._clock() < remembered.fresh_until_s
+            and (not route.ignored_inputs or await self._guard.same_as_accepted(question, route, remembered.combined))
         ):
             self._events.emit(_CACHED)
             return remembered.combined
@@ -164,7 +166,7 @@ class Execute:
                 answered = await self._asker.ask_all(inquiry)
             return await self._accepted(inquiry, request.call.parameters, answered, remembered)
         except HubError as error:
-            return await self._last_good.instead_of(error, question, route)
+            return await self._last_good.instead_of(error, without(question, route.ignored_inputs), route)
 
     async def _accepted(
         self,
@@ -181,26 +183,28 @@ class Execute:
         else:
             members = [(one.backend, one.answer) for one in answered]
             answer, is_new = combine(members, route.recipe(identification), parameters, self._limits), True
-        needs_review = is_new or self._guard.holds(question, route)
+        # With ignored inputs, what was accepted for these ones need not be what was accepted last.
+        is_other = is_new or bool(route.ignored_inputs)
+        needs_review = is_other or self._guard.holds(question, route)
         if needs_review or route.trust.stale_max_age_s is not None:
-            await self._settle(inquiry, answer, remembered, is_new=is_new, needs_review=needs_review)
+            await self._settle(inquiry, answer, remembered, is_other=is_other, needs_review=needs_review)
         if is_new or fresh_for_s > 0:
             self._remember(inquiry, answered, answer, fresh_for_s)
         return answer
 
     async def _settle(
-        self, inquiry: Inquiry, answer: Answer, remembered: Remembered | None, *, is_new: bool, needs_review: bool
+        self, inquiry: Inquiry, answer: Answer, remembered: Remembered | None, *, is_other: bool, needs_review: bool
     ) -> None:
         """Let the guard accept an answer, and keep it as the last good one, before it may leave."""
         question, route = inquiry.question, inquiry.route
         try:
             with self._timekeeper.until(inquiry.deadline), self._freezes.passing():
-                if is_new:
-                    before = None if remembered is None else remembered.combined
+                if is_other:
+                    before = None if remembered is None or route.ignored_inputs else remembered.combined
                     await self._freezes.check(question, route, answer, before)
                 if needs_review:
                     await self._guard.review(question, route, answer, inquiry.identification)
-                await self._last_good.keep(question, route, answer)
+                await self._last_good.keep(without(question, route.ignored_inputs), route, answer)
         except TimeoutError as error:
             raise StoreFailed("the hub's store did not answer in time") from error
 

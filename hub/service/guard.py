@@ -91,7 +91,7 @@ class Guard:
         """
         if not route.guarded:
             return
-        question = without(asked, route.trust.guard.ignore_inputs)
+        question = without(asked, route.ignored_inputs)
         key = records.key(question)
         self._held.check(key)
         self._remarks.on(question, answer, identification)
@@ -121,7 +121,7 @@ class Guard:
         """
         if not route.guarded:
             return None
-        question = without(asked, route.trust.guard.ignore_inputs)
+        question = without(asked, route.ignored_inputs)
         key = records.key(question)
         async with self._only_one(key):
             known = await self._find(key, question, asked)
@@ -209,7 +209,7 @@ class Guard:
 
     def holds(self, asked: Question, route: Route) -> bool:
         """Whether an answer to this question is held, so that any other answer has to be reviewed."""
-        return bool(self._held) and records.key(without(asked, route.trust.guard.ignore_inputs)) in self._held
+        return bool(self._held) and records.key(without(asked, route.ignored_inputs)) in self._held
 
     @property
     def held_count(self) -> int:
