@@ -234,7 +234,7 @@ class Uses:
         return await self._idle(most, lambda one, idle_s: idle_s > self._policies.policy(one.origin.route).keep_s)
 
     async def one_off(self, older_than_s: float, most: int) -> list[str]:
-        """Up to ``most`` questions that were asked once, so long ago, the longest first."""
+        """Up to ``most`` questions that were asked only once, at least that long ago, the longest first."""
         return await self._idle(most, lambda one, idle_s: not one.again and idle_s > older_than_s)
 
     async def _idle(self, most: int, may_go: Callable[[_Kept, float], bool]) -> list[str]:

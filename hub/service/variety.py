@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hub.service.ports import Events, WallClock
 
 VALUES = 5
-"""So many values of one input, none of them asked twice, are no coincidence."""
+"""This many values of one input, none of them asked twice, are no coincidence."""
 
 _WINDOW_S = 86400.0  # For longer, no value counts.
 _APART_S = 30.0  # The rows of a matrix come one after the other; those within this time count as one.
