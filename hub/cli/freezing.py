@@ -45,7 +45,7 @@ def freeze(  # noqa: PLR0913 - a command's options
     """Refuse every changed answer, until it is lifted with "unfreeze".
 
     An answer that equals the last accepted one is still returned. Any other, and any first answer, gets a 503 with the
-    reason, so Argo CD changes nothing. Held answers stay held, and what is accepted meanwhile passes after the freeze.
+    reason, so Argo CD changes nothing. Held answers stay held; one that is accepted during a freeze passes after it.
     A freeze survives a restart of the hub.
     """
     wanted = _scope(route, claims=claims)

@@ -316,8 +316,8 @@ class Guard(_Entry, frozen=True, kw_only=True):
         Meta(
             description="Top-level inputs that change without changing which sets there should be, such as a commit or "
             "a timestamp. The guard compares an answer with the last one to the same question without them; otherwise "
-            "each new value is a new question, whose first answer is believed. Calls, cache and `stale_if_error` still "
-            "use the whole input."
+            "each new value is a new question, whose first answer is believed. The backend is asked with the whole "
+            "input; `stale_if_error` gives the last answer accepted for any value."
         ),
     ] = []
     keep: Annotated[

@@ -86,6 +86,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """Whether the guard reviews its answers."""
         return self.trust.guard.mode != "off"
 
+    @property
+    def ignored_inputs(self) -> tuple[str, ...]:
+        """The inputs that do not make a question another one, for the guard and the last good answer."""
+        return self.trust.guard.ignore_inputs if self.guarded else ()
+
     def recipe(self, identification: Identification) -> Recipe:
         """What is made of the members' answers."""
         return Recipe(

@@ -16,23 +16,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ONE_OFF_S = 86400.0
-"""A question that was asked once, and so long ago, is dropped first when there is no room left."""
+"""A question that was asked only once, at least this long ago, is dropped first when there is no room left."""
 
 HARD_BOUND = 2
-"""So many times the limit on kept questions there is room, rather than drop one that is in use."""
+"""There is room for this many times the limit on kept questions, rather than drop one that is in use."""
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode  # Values stay as they are, byte by byte.
 _encode = msgspec.json.Encoder().encode
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):
-    """When a question got its baseline, and when it was asked last, to a day (Unix seconds).
+    """When a question that has a baseline was asked last, to a day (Unix seconds).
 
     ``again``: it was asked again after its first answer.
     """
 
     subject: Subject
-    made_at_s: float
     used_at_s: float
     again: bool = False
 

@@ -50,7 +50,7 @@ class Eviction:
         self._baselines = baselines
         self._held = held
         self._limit = limit
-        self._told = False
+        self._reported = False
 
     @property
     def _bound(self) -> int:
@@ -99,11 +99,11 @@ class Eviction:
 
     def _tell(self) -> None:
         view = self.view()
-        if view.over and not self._told:
+        if view.over and not self._reported:
             self._events.emit(BaselinesOverLimit(kept=view.kept, limit=view.limit, bound=self._bound))
-        elif self._told and not view.over:
+        elif self._reported and not view.over:
             self._events.emit(BaselinesWithinLimit(kept=view.kept, limit=view.limit))
-        self._told = view.over
+        self._reported = view.over
 
     def view(self) -> KeptView:
         """How it is now."""

@@ -13,6 +13,7 @@ from hub.core.deadline import Deadline
 from hub.core.errors import DeadlinePassed, HubError, StoreFailed
 from hub.core.events import AnswerCached
 from hub.core.question import Call, Question
+from hub.core.uses import without
 from hub.core.values import check_echo
 from hub.service.ask import Answered, Asker, Inquiry
 from hub.service.flights import Caller, Flights, NeverBegan
@@ -124,7 +125,12 @@ class Execute:
         remembered, now_s = self._remembered.get(question), self._clock()
         if remembered is not None and remembered.row is not None:
             remembered.row.asked_s = now_s
-        if remembered is not None and remembered.fits(route, identification) and now_s < remembered.fresh_until_s:
+        if (
+            remembered is not None
+            and remembered.fits(route, identification)
+            and now_s < remembered.fresh_until_s
+            and (not route.ignored_inputs or await self._guard.same_as_accepted(question, route, remembered.combined))
+        ):
             self._events.emit(_CACHED)
             return remembered.combined
         check_echo(route.values, call.parameters, route.name)
@@ -183,7 +189,7 @@ class Execute:
                 answered = await self._asker.ask_all(inquiry)
             return await self._accepted(inquiry, request.call.parameters, answered, remembered)
         except HubError as error:
-            return await self._last_good.instead_of(error, question, route)
+            return await self._last_good.instead_of(error, without(question, route.ignored_inputs), route)
 
     async def _accepted(
         self,
@@ -196,17 +202,18 @@ class Execute:
         question, route = inquiry.question, inquiry.route
         fresh_for_s = self._freshness.fresh_for_s(route, answered, question.application_set_name)
         known = self._unchanged(inquiry, answered, remembered)
-        if known is not None and route.trust.stale_max_age_s is None and not self._guard.holds(question, route):
+        # With ignored inputs, what was accepted for these ones need not be what was accepted last.
+        if known is not None and not route.ignored_inputs and not self._needs_settling(question, route):
             if fresh_for_s > 0:
                 self._remember(inquiry, answered, known.combined, fresh_for_s, known.row)
             return known.combined
         try:
             with self._timekeeper.until(inquiry.deadline):
                 # Several asks of one question may be under way, and what one is compared to is what another one sets.
-                async with self._only_one(question):
+                async with self._only_one(without(question, route.ignored_inputs)):
                     known = self._unchanged(inquiry, answered, remembered)
                     answer = self._combined(inquiry, parameters, answered) if known is None else known.combined
-                    row = await self._settle(inquiry, answer, is_new=known is None)
+                    row = await self._settle(inquiry, answer, is_other=known is None or bool(route.ignored_inputs))
                     if known is None or fresh_for_s > 0:
                         row = row or (None if known is None else known.row)
                         self._remember(inquiry, answered, answer, fresh_for_s, row)
@@ -236,16 +243,20 @@ class Execute:
             lock = self._settling[question] = asyncio.Lock()
         return lock
 
-    async def _settle(self, inquiry: Inquiry, answer: Answer, *, is_new: bool) -> Row | None:
+    def _needs_settling(self, question: Question, route: Route) -> bool:
+        """Whether something has to be written or decided even if the answer is the last accepted one."""
+        return route.trust.stale_max_age_s is not None or self._guard.holds(question, route)
+
+    async def _settle(self, inquiry: Inquiry, answer: Answer, *, is_other: bool) -> Row | None:
         """Let the guard accept an answer, and keep it as the last good one, before it may leave."""
         question, route, row = inquiry.question, inquiry.route, None
         with self._freezes.passing():
-            if is_new:
-                before = self._remembered.get(question)
+            if is_other:
+                before = None if route.ignored_inputs else self._remembered.get(question)
                 await self._freezes.check(question, route, answer, None if before is None else before.combined)
-            if is_new or self._guard.holds(question, route):
+            if is_other or self._guard.holds(question, route):
                 row = await self._guard.review(question, route, answer, inquiry.identification)
-            await self._last_good.keep(question, route, answer)
+            await self._last_good.keep(without(question, route.ignored_inputs), route, answer)
         return row
 
     def _remember(

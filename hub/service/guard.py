@@ -119,7 +119,7 @@ class Guard:
         """
         if not route.guarded:
             return None
-        question = without(asked, route.trust.guard.ignore_inputs)
+        question = without(asked, route.ignored_inputs)
         key = records.key(question)
         self._held.check(key)
         self._losses.check(key)
@@ -151,7 +151,7 @@ class Guard:
         """
         if not route.guarded:
             return None
-        question = without(asked, route.trust.guard.ignore_inputs)
+        question = without(asked, route.ignored_inputs)
         key = records.key(question)
         async with self._only_one(key):
             known = await self._find(key, question, asked)
@@ -269,7 +269,7 @@ class Guard:
 
     def holds(self, asked: Question, route: Route) -> bool:
         """Whether an answer to this question is held, so that any other answer has to be reviewed."""
-        return bool(self._held) and records.key(without(asked, route.trust.guard.ignore_inputs)) in self._held
+        return bool(self._held) and records.key(without(asked, route.ignored_inputs)) in self._held
 
     @property
     def held_count(self) -> int:

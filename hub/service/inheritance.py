@@ -123,7 +123,7 @@ class Inheritance:
         if heir.how == "move":
             self._uses.forget(heir.key)
             self._baselines.forget(heir.key)
-            # It was about the other question. This one's answer is held anew if it still loses as much.
+            # It was about the other question. This one's answer is held again if it still loses as much.
             self._held.drop(heir.key)
         self._events.emit(
             BaselineInherited(
@@ -147,12 +147,12 @@ class Inheritance:
                 return value
             fields["subject"] = msgspec.Raw(_encode(subject))
             if kind == records.HISTORY:
-                fields["changes"] = msgspec.Raw(self._told(fields["changes"]))
+                fields["changes"] = msgspec.Raw(self._with_entry(fields["changes"]))
             return _encode(fields)
         except (msgspec.DecodeError, UnicodeError, KeyError) as error:
             raise records.damaged(kind, key) from error
 
-    def _told(self, changes: msgspec.Raw) -> bytes:
+    def _with_entry(self, changes: msgspec.Raw) -> bytes:
         """The history, with an entry that says where it comes from."""
         entry = core.Change(
             at_s=self._clock(), sets=0, came=0, went=0, came_shown=(), went_shown=(), members={}, how="inherited"

@@ -84,6 +84,11 @@ def key(question: Question) -> str:
     return f"{question.application_set_name}/{digest(_encode(question))}"
 
 
+def name_in(key: str) -> str:
+    """The ApplicationSet's name in the store's key of a question; a name may have slashes of its own."""
+    return key.rpartition("/")[0]
+
+
 def digest(data: bytes) -> str:
     """A fingerprint."""
     return blake2b(data, digest_size=_KEY_BYTES).hexdigest()

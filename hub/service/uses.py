@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from hub.core.errors import StoreDamaged
-from hub.core.guard import Subject  # noqa: TC001 - msgspec resolves the types of fields.
+from hub.core.guard import Subject
 from hub.core.uses import Origin, Use, origin, without
 from hub.service import records
 from hub.service.ports import Change
@@ -54,21 +54,30 @@ class Policies(Protocol):
 
 
 class _Kept:
-    """What is known of one question. ``seen_s`` is on the loop's clock, and of this process only."""
+    """What is known of one question, in little memory: its ApplicationSet's name is in its key.
 
-    __slots__ = ("again", "made_at_s", "origin", "seen_s", "subject", "used_at_s", "written_at_s")
+    ``seen_s`` is on the loop's clock, and of this process only.
+    """
+
+    __slots__ = ("again", "input_digest", "origin", "seen_s", "used_at_s", "written_at_s")
 
     def __init__(self, use: Use, asked: Origin, *, written_at_s: float, seen_s: float) -> None:
-        self.subject = use.subject
+        self.input_digest = use.subject.input_digest
         self.origin = asked
-        self.made_at_s = use.made_at_s
         self.used_at_s = use.used_at_s
         self.again = use.again
         self.written_at_s = written_at_s
         self.seen_s = seen_s
 
-    def record(self) -> bytes:
-        return _encode(Use(subject=self.subject, made_at_s=self.made_at_s, used_at_s=self.used_at_s, again=self.again))
+    def record(self, key: str) -> bytes:
+        subject = Subject(
+            client=self.origin.client,
+            route=self.origin.route,
+            application_set_name=records.name_in(key),
+            application_set_namespace=self.origin.namespace,
+            input_digest=self.input_digest,
+        )
+        return _encode(Use(subject=subject, used_at_s=self.used_at_s, again=self.again))
 
 
 class Uses:
@@ -107,7 +116,7 @@ class Uses:
             found = records.read(_decode_subject, records.BASELINES, key, value or b"")
         except StoreDamaged:
             return  # Not known, so never dropped: its questions are refused, and say so.
-        use = Use(subject=found.subject, made_at_s=now_s, used_at_s=now_s, again=True)
+        use = Use(subject=found.subject, used_at_s=now_s, again=True)
         self._add(key, use, written_at_s=_NEVER_S)
         self._unwritten.add(key)
 
@@ -116,7 +125,7 @@ class Uses:
         asked = Origin(client=subject.client, route=subject.route, namespace=subject.application_set_namespace)
         asked = self._origins.setdefault(asked, asked)
         if key not in self._kept:
-            origins = self._names.setdefault(subject.application_set_name, {})
+            origins = self._names.setdefault(records.name_in(key), {})
             origins[asked] = origins.get(asked, 0) + 1
         self._kept[key] = _Kept(use, asked, written_at_s=written_at_s, seen_s=seen_s)
 
@@ -141,7 +150,7 @@ class Uses:
     def made(self, key: str, question: Question) -> None:
         """A question has got its baseline."""
         now_s = self._clock()
-        use = Use(subject=records.subject(question), made_at_s=now_s, used_at_s=now_s)
+        use = Use(subject=records.subject(question), used_at_s=now_s)
         self._add(key, use, written_at_s=_NEVER_S, seen_s=self._monotonic())
         self._unwritten.add(key)
 
@@ -151,7 +160,7 @@ class Uses:
         self._unwritten.discard(key)
         if kept is None:
             return
-        name = kept.subject.application_set_name
+        name = records.name_in(key)
         origins = self._names[name]
         origins[kept.origin] -= 1
         if not origins[kept.origin]:
@@ -191,7 +200,7 @@ class Uses:
             keys = [key for key in due[start : start + _SLICE] if key in self._kept]
             written = {key: self._kept[key].used_at_s for key in keys}
             await self._store.apply(
-                [Change(kind=records.USES, key=key, value=self._kept[key].record()) for key in keys]
+                [Change(kind=records.USES, key=key, value=self._kept[key].record(key)) for key in keys]
             )
             self._wrote(written)
 
@@ -222,10 +231,10 @@ class Uses:
 
     async def unused(self, most: int) -> list[str]:
         """Up to ``most`` questions that were not asked for as long as their guard keeps them, the longest first."""
-        return await self._idle(most, lambda one, idle_s: idle_s > self._policies.policy(one.subject.route).keep_s)
+        return await self._idle(most, lambda one, idle_s: idle_s > self._policies.policy(one.origin.route).keep_s)
 
     async def one_off(self, older_than_s: float, most: int) -> list[str]:
-        """Up to ``most`` questions that were asked once, so long ago, the longest first."""
+        """Up to ``most`` questions that were asked only once, at least that long ago, the longest first."""
         return await self._idle(most, lambda one, idle_s: not one.again and idle_s > older_than_s)
 
     async def _idle(self, most: int, may_go: Callable[[_Kept, float], bool]) -> list[str]:

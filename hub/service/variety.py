@@ -12,7 +12,6 @@ import msgspec
 
 from hub.core.events import InputVaries
 from hub.core.question import EMPTY_INPUT
-from hub.core.uses import Origin, origin
 from hub.service import records
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from hub.service.ports import Events, WallClock
 
 VALUES = 5
-"""So many values of one input, none of them asked twice, are no coincidence."""
+"""This many values of one input, none of them asked twice, are no coincidence."""
 
 _WINDOW_S = 86400.0  # For longer, no value counts.
 _APART_S = 30.0  # The rows of a matrix come one after the other; those within this time count as one.
@@ -36,7 +35,7 @@ _MAX_FOUND = 1000
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
-_Group = tuple[Origin, str, str, str]  # Who asks, the ApplicationSet's name, the input, and a digest of the other ones.
+_Values = tuple[tuple[float, str], ...]  # When each was asked first, and its question's key in the store.
 
 
 class Variety:
@@ -46,7 +45,7 @@ class Variety:
         self._events = events
         self._clock = clock
         self._asked_again = asked_again
-        self._groups: OrderedDict[_Group, list[tuple[float, str]]] = OrderedDict()
+        self._groups: OrderedDict[str, _Values] = OrderedDict()
         self._found: OrderedDict[tuple[str, str, str], None] = OrderedDict()
 
     def first(self, key: str, question: Question) -> None:
@@ -54,24 +53,24 @@ class Variety:
         if question.input_json == EMPTY_INPUT or len(question.input_json) > _MAX_INPUT_BYTES:
             return
         now_s = self._clock()
-        for group in _groups(question):
-            values = self._groups.pop(group, [])
+        for varying, group in _groups(question):
+            values = self._groups.pop(group, ())
+            if not values or not 0 <= now_s - values[-1][0] < _APART_S:
+                values = self._looked_at(varying, question, (*values, (now_s, key)))
             self._groups[group] = values
             if len(self._groups) > _MAX_GROUPS:
                 self._groups.popitem(last=False)
-            if not values or not 0 <= now_s - values[-1][0] < _APART_S:
-                values.append((now_s, key))
-                self._look(group, values, now_s)
 
-    def _look(self, group: _Group, values: list[tuple[float, str]], now_s: float) -> None:
-        values[:] = [one for one in values if 0 <= now_s - one[0] <= _WINDOW_S][-_MAX_VALUES:]
+    def _looked_at(self, varying: str, question: Question, values: _Values) -> _Values:
+        """The values that count from now on, of one input whose others are equal."""
+        now_s = values[-1][0]
+        values = tuple(one for one in values if 0 <= now_s - one[0] <= _WINDOW_S)[-_MAX_VALUES:]
         if len(values) < VALUES or now_s - values[0][0] < _LONG_ENOUGH_S:
-            return
+            return values
         if any(self._asked_again(asked) for _, asked in values):
-            values.clear()
-            return
-        asks, name, key, _ = group
-        self._find(asks.route, name, key)
+            return ()
+        self._find(question.route, question.application_set_name, varying)
+        return values
 
     def _find(self, route: str, name: str, key: str) -> None:
         found = (route, name, key)
@@ -87,11 +86,12 @@ class Variety:
         return tuple(key for of, name, key in self._found if (of, name) == (route, application_set_name))
 
 
-def _groups(question: Question) -> Iterator[_Group]:
+def _groups(question: Question) -> Iterator[tuple[str, str]]:
+    """Each input, with a digest of all else that makes the question."""
     parameters = _decode(question.input_json)
     if len(parameters) > _MAX_KEYS:
         return
-    asks = origin(question)
+    whose = (question.client, question.route, question.application_set_namespace, question.application_set_name)
     for key in parameters:
         rest = {other: value for other, value in parameters.items() if other != key}
-        yield asks, question.application_set_name, key, records.digest(_encode(rest))
+        yield key, records.digest(_encode((*whose, key, rest)))

@@ -172,8 +172,8 @@ def test_explain_says_which_backends_and_why(operated: Operated) -> None:
 
 def test_routes_and_backends_are_listed(operated: Operated) -> None:
     [head, line] = operated.run("routes").out.splitlines()
-    assert head.split() == ["ROUTE", "APPLICATION", "SETS", "BACKENDS", "COMBINE", "DEADLINE", "UNIQUE", "BY"]
-    assert line.split() == ["previews", "pr-*", "images", "concat", "10", "s", "unknown"]
+    assert head.split() == ["ROUTE", "APPLICATION", "SETS", "BACKENDS", "COMBINE", "DEADLINE", "UNIQUE", "BY", "FROZEN"]
+    assert line.split() == ["previews", "pr-*", "images", "concat", "10", "s", "unknown", "-"]
     states = {one["name"]: one["state"] for one in operated.run("backends", "list", "--json").json}
     assert states == {"images": "ready", "owners": "absent"}
     listed = operated.run("backends", "list").out

@@ -211,7 +211,7 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
     ),
     "ignored inputs that are no list": (
         BASE + "guard: {ignore_inputs: sha}\n",
-        ['8: guard.ignore_inputs: expected a list of keys such as "branch", got "sha"'],
+        ['8: guard.ignore_inputs: expected a list such as ["branch"], got "sha"'],
     ),
     "a unit of bytes": (
         BASE + "limits: {max_body_bytes: 1MB}\n",

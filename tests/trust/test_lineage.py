@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.trust.stub import Stub, named
+from tests.trust.stub import Stub, fails, named
 from tests.trust.wire import Caller
 
 if TYPE_CHECKING:
@@ -107,14 +107,37 @@ async def test_without_it_each_value_is_a_new_question(bench: Bench) -> None:
     assert (await ask(bench, named(*range(4)), env="prod", sha="2")).status == 200
 
 
-async def test_an_ignored_input_still_has_answers_of_its_own_in_the_cache(bench: Bench) -> None:
+async def test_the_cache_gives_no_answer_that_was_replaced_by_one_for_another_value(bench: Bench) -> None:
     await bench.open(route={"guard": {"ignore_inputs": ["sha"]}, "cache": {"fresh": "1m", "max": "1m"}})
-    await ask(bench, TEN, sha="1")
-    assert len((await ask(bench, named(*range(9)), sha="2")).names) == 9
-    assert len((await ask(bench, named(*range(9)), sha="1")).names) == 10
+    four = named(*range(4))
+    assert len((await ask(bench, four, sha="1")).names) == 4
+    assert len((await ask(bench, TEN, sha="1")).names) == 4, "it is fresh"
+    assert len((await ask(bench, TEN, sha="2")).names) == 10
+    assert (await ask(bench, four, sha="1")).status == 409
 
 
-async def test_the_last_good_answer_is_that_of_the_whole_input(bench: Bench) -> None:
+@pytest.mark.parametrize("route", [{}, {"stale_if_error": {"max_age": "1h"}}], ids=["plain", "stale"])
+async def test_what_was_accepted_for_another_value_is_no_unchanged_answer(bench: Bench, route: dict[str, Any]) -> None:
+    await bench.open(route={"guard": {"ignore_inputs": ["sha"]}, **route})
+    four = named(*range(4))
+    assert (await ask(bench, four, sha="1")).status == 200
+    assert (await ask(bench, TEN, sha="2")).status == 200
+    reply = await ask(bench, four, sha="1")
+    assert reply.status == 409 or len(reply.names) == 10
+
+
+async def test_a_freeze_gives_what_was_accepted_last_for_any_value(bench: Bench) -> None:
+    await bench.open(route={"guard": {"ignore_inputs": ["sha"]}})
+    assert (await ask(bench, named(*range(9)), sha="1")).status == 200
+    assert (await ask(bench, TEN, sha="2")).status == 200
+    await bench.site.admin("POST", "/api/freeze", {"by": "ann", "reason": "an incident"})
+    assert (await ask(bench, named(*range(9)), sha="1")).status == 503
+    assert (await ask(bench, TEN, sha="3")).status == 200
+
+
+async def test_an_old_answer_for_an_ignored_input_is_the_one_accepted_last(bench: Bench) -> None:
     await bench.open(route={"guard": {"ignore_inputs": ["sha"]}, "stale_if_error": {"max_age": "1h"}})
-    await ask(bench, TEN, sha="1")
-    assert (await ask(bench, TWO, sha="2")).status == 409, "the answer for another commit is no stand-in"
+    await ask(bench, named(*range(9)), sha="1")
+    await ask(bench, TEN, sha="2")
+    assert len((await ask(bench, fails(13), sha="1")).names) == 10
+    assert len((await ask(bench, fails(13), sha="3")).names) == 10
