@@ -45,7 +45,7 @@ MINIMAL = "a minimal file is: clients: [{name: argocd, tokens: [{file: argocd.to
 UNITS = "the units are ms, s, m, h and d"
 TOP = (
     "listen, tls, store, deadline, wait_for_absent, wait_for_busy, route_max_in_flight, share_within, "
-    "proxy_from_environment, clients, backends, routes, guard, stale_if_error, cache, admin, limits, drain, log"
+    "proxy_from_environment, clients, backends, routes, guard, stale_if_error, cache, admin, limits, dial, drain, log"
 )
 LISTEN = 'expected an address such as ":4355" or "127.0.0.1:4355"'
 PERCENT = 'expected a percentage from "0%" to "100%", such as "50%"'
