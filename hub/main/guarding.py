@@ -65,6 +65,7 @@ def guarding(  # noqa: PLR0913 - what it is made of, each of them named at the c
 ) -> Guarding:
     """Build the guard."""
     baselines, held = Baselines(store), HeldAnswers(store, events, clock, audit, observed)
+    losses = Losses(store, events, clock=monotonic, observed=observed)
     askers = ConfiguredAskers(routing)
     uses = Uses(store=store, clock=clock, monotonic=monotonic, policies=routing)
     eviction = Eviction(store=store, events=events, uses=uses, baselines=baselines, held=held, limit=kept_questions)
@@ -73,7 +74,14 @@ def guarding(  # noqa: PLR0913 - what it is made of, each of them named at the c
         uses=uses,
         eviction=eviction,
         inheritance=Inheritance(
-            store=store, events=events, clock=clock, uses=uses, baselines=baselines, held=held, askers=askers
+            store=store,
+            events=events,
+            clock=clock,
+            uses=uses,
+            baselines=baselines,
+            held=held,
+            losses=losses,
+            askers=askers,
         ),
         variety=variety,
     )
@@ -87,7 +95,7 @@ def guarding(  # noqa: PLR0913 - what it is made of, each of them named at the c
         lessons=Lessons(held, taught),
         newcomers=newcomers,
         remarks=Remarks(events),
-        losses=Losses(store, events, clock=monotonic, observed=observed),
+        losses=losses,
         observed=observed,
     )
     return Guarding(guard=guard, uses=uses, eviction=eviction, variety=variety, askers=askers)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hub.core.question import Question
     from hub.service.baselines import Baselines
     from hub.service.held import HeldAnswers
+    from hub.service.losses import Losses
     from hub.service.ports import Events, Store, WallClock
     from hub.service.uses import Uses
 
@@ -64,6 +65,7 @@ class Inheritance:
         uses: Uses,
         baselines: Baselines,
         held: HeldAnswers,
+        losses: Losses,
         askers: Askers,
     ) -> None:
         self._store = store
@@ -72,6 +74,7 @@ class Inheritance:
         self._uses = uses
         self._baselines = baselines
         self._held = held
+        self._losses = losses
         self._askers = askers
 
     async def inherit(self, key: str, question: Question, asked: Question) -> bool:
@@ -120,6 +123,7 @@ class Inheritance:
             changes += [Change(kind=kind, key=heir.key, value=None) for kind in records.OF_QUESTIONS]
         await self._store.apply(changes)
         self._uses.made(key, question)
+        self._losses.inherit(key, question, heir.key, moved=heir.how == "move")
         if heir.how == "move":
             self._uses.forget(heir.key)
             self._baselines.forget(heir.key)

@@ -169,11 +169,27 @@ class Losses:
         """Forget a tenth of the rows, those that were not asked for the longest time. Limits then count less there."""
         idle = sorted((row for row in self._rows.values() if not row.losses), key=lambda row: row.asked_s)
         for row in idle[: _MAX_ROWS // 10]:
-            del self._rows[row.key]
-            rows = self._scopes[row.scope]
-            del rows[row.key]
-            if not rows:
-                del self._scopes[row.scope]
+            self._remove(row)
+
+    def _remove(self, row: Row) -> None:
+        del self._rows[row.key]
+        rows = self._scopes[row.scope]
+        del rows[row.key]
+        if not rows:
+            del self._scopes[row.scope]
+
+    def inherit(self, key: str, question: Question, heir_of: str, *, moved: bool) -> None:
+        """Let a question take over what another one has lost, together with its baseline; the store has it already."""
+        other = self._rows.get(heir_of)
+        if other is None:
+            return
+        row = self.row(key, question, other.size)
+        row.added, row.losses, row.subject = other.added, other.losses, records.subject(question)
+        self._note(row)
+        if moved:
+            self._losing.pop(other.key, None)
+            self._remove(other)
+            self._summed_until_s = float("-inf")
 
     def excess(self, row: Row, verdict: Verdict, policy: GuardPolicy) -> Excess | None:
         """The limit that an answer's losses exceed together with those before it, if they do."""

@@ -36,10 +36,10 @@ SEEN = "seen"
 USES = "uses"
 """Of a question that has a baseline: when it was asked last."""
 
-INHERITED = (BASELINES, BASELINE_CHANGES, HISTORY)
+INHERITED = (BASELINES, BASELINE_CHANGES, HISTORY, LOSSES)
 """What a question takes over from another one."""
 
-OF_QUESTIONS = (*INHERITED, HELD, LOSSES, USES, LAST_GOOD)
+OF_QUESTIONS = (*INHERITED, HELD, USES, LAST_GOOD)
 """What is kept of a question under its key, and dropped together: a part of it would be mistaken for the whole."""
 
 _KEY_BYTES = 16

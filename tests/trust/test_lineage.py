@@ -71,6 +71,17 @@ async def test_a_renamed_client_a_renamed_route_and_a_namespace_at_once(bench: B
     assert (reply.status, "8 of 10" in reply.message) == (409, True)
 
 
+@pytest.mark.parametrize("restarts", [False, True], ids=["in one go", "over a restart"])
+async def test_what_was_lost_before_a_rename_counts_after_it(bench: Bench, *, restarts: bool) -> None:
+    await bench.open()
+    for answer in (TEN, named(*range(6))):
+        assert (await ask(bench, answer)).status == 200
+    if restarts:
+        await bench.restart()
+    # 3 of 6 alone would pass: less than five.
+    assert (await ask(bench, named(0, 1, 2), namespace="argocd")).status == 409
+
+
 async def test_a_name_that_moves_from_claims_to_a_route_and_back_keeps_its_baseline(bench: Bench) -> None:
     site = await bench.open(routes=[], backends={"b": {"application_sets": ["r-*"]}})
     await bench.attach(Stub("b", bench.behave, instance="two", claims=["r-*"]))
