@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from hub_site import SERVED
 from processes import free_port
 from scenarios_guard import opened, services
 from stage import OK, post
@@ -20,25 +21,35 @@ if TYPE_CHECKING:
 _NEIGHBOURS = 40
 _STUCK = 256
 _LONGEST_S = 100
-_TOO_LARGE_BYTES = 9 * 1024 * 1024
+_TOO_LARGE_BYTES = 18 * 1024 * 1024
 _BUSY_AT = 64
 
 
 def _oversized(stage: Stage) -> str:
-    """An answer of 18 MiB, while small ones are asked for on the same stream."""
-    backend = opened(stage)
-    backend.says(services(1))
-    backend.says(services(2), "large", padding_bytes=_TOO_LARGE_BYTES)
-    large: list[Any] = []
-    asking = threading.Thread(target=lambda: large.append(stage.ask("large")))
-    asking.start()
-    failed = 0
-    for number in range(_NEIGHBOURS):
-        failed += stage.ask(f"small-{number}").status != OK
-        time.sleep(0.05)
-    asking.join()
-    calls = len(backend.asked()) - _NEIGHBOURS
-    return f"{large[0]}, asked {calls} times; {failed} of {_NEIGHBOURS} neighbours failed"
+    """An answer of 18 MiB from a client that ignores the limit, while small ones are asked for on the same stream."""
+    backend = stage.backend("images")
+    journal = backend.script.with_suffix(".journal")
+    stage.configure(
+        backends=[{"name": "images", "tokens": [{"file": "images.token"}]}],
+        routes=[{"name": "all", "application_sets": ["*"], "backends": ["images"]}],
+    )
+    stage.start()
+    backend.command = (
+        *(stage.python, SERVED / "heedless.py", "images", "--hub", f"127.0.0.1:{stage.grpc}"),
+        *("--token-file", stage.folder / "images.token", "--journal", journal, "--bytes", str(_TOO_LARGE_BYTES)),
+    )
+    backend.start()
+    stage.wait_for_backends()
+    with ThreadPoolExecutor(_NEIGHBOURS) as pool:
+        large = pool.submit(stage.ask, "large")
+        small = []
+        for number in range(_NEIGHBOURS):
+            small.append(pool.submit(stage.ask, f"small-{number}"))
+            time.sleep(0.02)
+        failed = sum(one.result().status != OK for one in small)
+        reply = large.result()
+    calls = sum(line.startswith("large ") for line in journal.read_text().splitlines())
+    return f"{reply}, asked {calls} times; {failed} of {_NEIGHBOURS} neighbours failed"
 
 
 def _frozen(stage: Stage, *, dialled: bool) -> str:
