@@ -54,6 +54,10 @@ class Baselines:
         self._store = store
         self._questions = _Questions(_MAX_CACHED_IDENTITIES)
 
+    def at_hand(self, key: str) -> Known | None:
+        """What is known of a question in memory, where it is if it was needed lately."""
+        return self._questions.get(key)
+
     async def find(self, key: str) -> Known | None:
         """What is known of a question, or ``None`` if no answer to it was ever accepted.
 

@@ -124,16 +124,21 @@ class Guard:
         self._held.check(key)
         self._losses.check(key)
         self._remarks.on(question, answer, identification)
-        known = await self._baselines.find(key)
-        if known is not None and known.past.has(answer) and key not in self._held:
+        if (known := self._baselines.at_hand(key)) is not None and self._is_accepted(key, known, answer):
             return self._losses.row(key, question, len(known.past.rows))
         async with self._only_one(key):
-            # Read again: while a configuration changes, a question may be under way twice.
+            # Looked for again: while a configuration changes, a question may be under way twice.
             known = await self._find(key, question, asked)
+            if known is not None and self._is_accepted(key, known, answer):
+                return self._losses.row(key, question, len(known.past.rows))
             if known is None and not self._newcomers.admits(route.trust.guard):
                 return None
             verdict = await _judged(known, answer, identification, route.trust.guard)
             return await self._review(key, question, route, known, verdict, answer)
+
+    def _is_accepted(self, key: str, known: Known, answer: Answer) -> bool:
+        """Whether nothing has to be decided: it is the last accepted answer, and none is held."""
+        return known.past.has(answer) and key not in self._held
 
     async def _find(self, key: str, question: Question, asked: Question) -> Known | None:
         """What is known of a question, or was known of it under another key."""
