@@ -87,7 +87,8 @@ func processFaults() []fault {
 		},
 		{
 			name: "backend stopped", inject: (*rig).stopAuthor, heal: (*rig).continueAuthor,
-			says: []string{"504", `"images"`},
+			says:   []string{"API error with status code 50", `"images"`},
+			varies: "each question takes until its deadline (504) until the hub notices that the process does not run (503)",
 		},
 		{
 			name: "backend killed and back", inject: func(r *rig) { r.killAuthor(); r.reviveAuthor() }, quiet: true,
