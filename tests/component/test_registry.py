@@ -492,7 +492,7 @@ async def test_a_hub_that_drains_says_so_and_waits_for_what_is_in_flight() -> No
         assert (await attached.read()).WhichOneof("kind") == "drain"
         async with stream(hub) as late:
             await late.send(**hello(instance="two"))
-            assert await late.ended() == (grpc.StatusCode.UNAVAILABLE, "the hub shuts down")
+            assert await late.ended() == (grpc.StatusCode.UNAVAILABLE, "the hub is shutting down")
         await attached.answer(answer(question.id))
         assert await asking == [{"a": "1"}]
         assert (await attached.ended())[0] is grpc.StatusCode.OK
