@@ -60,25 +60,25 @@ class HttpPluginConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     fresh_for_s: Annotated[
         Annotated[float, msgspec.Meta(ge=0, le=31_536_000)] | None,
         msgspec.Meta(
-            description="How long the hub may give an answer again without asking, in seconds; at most the hub's "
-            "cache.max."
+            description="How long the hub may reuse an answer without calling the backend, in seconds; at most the "
+            "hub's cache.max."
         ),
     ] = None
     accept_null_parameters: Annotated[
         bool,
-        msgspec.Meta(description='Take {"output": {"parameters": null}} for "no parameter sets"; default: an error.'),
+        msgspec.Meta(description='Accept {"output": {"parameters": null}} as "no parameter sets"; default: an error.'),
     ] = False
     accept_missing_parameters: Annotated[
         bool,
-        msgspec.Meta(description='Take {"output": {}} for "no parameter sets"; default: an error.'),
+        msgspec.Meta(description='Accept {"output": {}} as "no parameter sets"; default: an error.'),
     ] = False
     accept_null_output: Annotated[
         bool,
-        msgspec.Meta(description='Take {"output": null} for "no parameter sets"; default: an error.'),
+        msgspec.Meta(description='Accept {"output": null} as "no parameter sets"; default: an error.'),
     ] = False
     accept_missing_output: Annotated[
         bool,
-        msgspec.Meta(description='Take {} for "no parameter sets"; default: an error.'),
+        msgspec.Meta(description='Accept {} as "no parameter sets"; default: an error.'),
     ] = False
 
 

@@ -114,7 +114,7 @@ class OciConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ] = "error"
     fresh_for_s: Annotated[
         Annotated[float, msgspec.Meta(ge=0, le=31_536_000)] | None,
-        msgspec.Meta(description="How long the hub may give an answer again without asking, in seconds."),
+        msgspec.Meta(description="How long the hub may reuse an answer without calling the backend, in seconds."),
     ] = None
 
 

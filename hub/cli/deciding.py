@@ -109,7 +109,7 @@ def _keys(_context: click.Context, _option: click.Parameter, text: str | None) -
     callback=_keys,
     metavar="KEY[,KEY]",
     help="The keys that identify a set, for this and all later answers of the route (or of the backend, if the name is "
-    "served by claims). In a terminal, the command asks for them where the hub has a suggestion.",
+    "served by claims). In a terminal, the command asks for them if the hub has a suggestion.",
 )
 @by_option
 @operator_options
@@ -117,7 +117,7 @@ def accept(held_id: str, *, unique_by: tuple[str, ...] | None, by: str, hub: Ope
     """Let the held answer ID through to Argo CD, once.
 
     It covers the next answer that loses no other sets than this one. With --unique-by, the hub learns which keys
-    identify a set, so that no later release is held because values under other keys change.
+    identify a set, so that later releases that only change values under other keys are not held.
     """
     keys = unique_by
     if keys is None and not as_json and sys.stdin.isatty() and sys.stdout.isatty():
@@ -135,9 +135,9 @@ def accept(held_id: str, *, unique_by: tuple[str, ...] | None, by: str, hub: Ope
         f"this one has {found.sets} sets"
     )
     if found.limit in ("window", "total"):
-        say(f"the limit: {found.why}; once this answer has passed, these losses count no longer")
+        say(f"the limit: {found.why}; once this answer has passed, these losses no longer count")
     if keys:
-        say(f"learnt: {', '.join(keys)} identifies a set; to take it back, run: appset-hub {_forgetting(found)}")
+        say(f"learnt: {', '.join(keys)} identifies a set; to undo this, run: appset-hub {_forgetting(found)}")
     say(_difference(found))
     command = _how_to_refresh(found)
     how = " To make it retry now (-n is the namespace of the ApplicationSet), run:" if command else ""

@@ -42,10 +42,10 @@ def _reason(_context: click.Context, _option: click.Parameter, reason: str) -> s
 def freeze(  # noqa: PLR0913 - a command's options
     route: str, *, claims: bool, reason: str, by: str, hub: Operator, as_json: bool
 ) -> None:
-    """Refuse every changed answer, until it is lifted with "unfreeze".
+    """Refuse every changed answer until you run "unfreeze".
 
     An answer that equals the last accepted one is still returned. Any other, and any first answer, gets a 503 with the
-    reason, so Argo CD changes nothing. Held answers stay held; one that is accepted during a freeze passes after it.
+    reason, so Argo CD changes nothing. Held answers stay held; one that you accept during a freeze passes afterwards.
     A freeze survives a restart of the hub.
     """
     wanted = _scope(route, claims=claims)
@@ -64,7 +64,7 @@ def freeze(  # noqa: PLR0913 - a command's options
 @by_option
 @operator_options
 def unfreeze(route: str, *, claims: bool, by: str, hub: Operator, as_json: bool) -> None:
-    """Lift a freeze; without an option, that of all routes.
+    """Lift a freeze; without an option, the freeze of all routes.
 
     A route that was also frozen by itself stays frozen.
     """
@@ -81,7 +81,7 @@ def unfreeze(route: str, *, claims: bool, by: str, hub: Operator, as_json: bool)
 
 def _scope(route: str, *, claims: bool) -> str:
     if route and claims:
-        wrong_use("--route and --claims exclude each other")
+        wrong_use("use either --route or --claims, not both")
     return CLAIMED if claims else route
 
 

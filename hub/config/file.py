@@ -260,7 +260,7 @@ class GuardTotal(_Entry, frozen=True, kw_only=True):
     max_drop: Annotated[
         Share,
         Meta(
-            description="Hold an answer with which more than this share of all parameter sets is lost, in at least two "
+            description="Hold an answer if more than this share of all parameter sets is then lost, in at least two "
             "ApplicationSets, …"
         ),
     ] = "20%"
@@ -278,15 +278,15 @@ class Guard(_Entry, frozen=True, kw_only=True):
         Share | None,
         Meta(
             description="Hold an answer that is missing more than this share of the previous sets, … Default: 50% "
-            "below 20 sets, 25% below 200, 10% from there on; a value here is for any number of sets."
+            "below 20 sets, 25% below 200, 10% from 200; a value here applies to any number of sets."
         ),
     ] = None
     min_sets: Annotated[Count, Meta(description="… and at least this many.")] = 5
     window: Annotated[
         Duration,
         Meta(
-            description="The same limits apply to everything that an ApplicationSet loses in this time, over all of "
-            "its questions (in a matrix, each row is one). `0s`: each answer alone."
+            description="The same limits apply to everything that an ApplicationSet loses in this time, across all "
+            "its questions (in a matrix, each row is one). `0s`: each answer is judged alone."
         ),
     ] = "1h"
     max_change: Annotated[
@@ -301,7 +301,7 @@ class Guard(_Entry, frozen=True, kw_only=True):
         Meta(
             description="A list in each set, such as `branches` or `spec.branches`: its elements are counted instead "
             "of the set, because a template makes an Application of each. `branches[].name`: this key identifies an "
-            "element; otherwise all of it."
+            "element; otherwise the whole element does."
         ),
     ] = None
     release: Annotated[
@@ -316,8 +316,8 @@ class Guard(_Entry, frozen=True, kw_only=True):
         Meta(
             description="Top-level inputs that change without changing which sets there should be, such as a commit or "
             "a timestamp. The guard compares an answer with the last one to the same question without them; otherwise "
-            "each new value is a new question, whose first answer is believed. The backend is asked with the whole "
-            "input; `stale_if_error` gives the last answer accepted for any value."
+            "each new value is a new question, whose first answer is accepted. The backend still gets the whole "
+            "input; `stale_if_error` uses the last answer accepted for any value."
         ),
     ] = []
     keep: Annotated[
@@ -330,13 +330,13 @@ class Guard(_Entry, frozen=True, kw_only=True):
 
 
 class HubGuard(Guard, frozen=True, kw_only=True):
-    """The guard of routes without one of their own, and the limit over all ApplicationSets."""
+    """The guard of routes that do not set their own, and the limit across all ApplicationSets."""
 
     total: Annotated[
         GuardTotal,
         Meta(
-            description="Limits what all ApplicationSets together lose within `guard.window`, also for routes with a "
-            "guard of their own."
+            description="Limits what all ApplicationSets together lose within `guard.window`, even for routes with "
+            "their own guard."
         ),
     ] = GuardTotal()
 
@@ -358,8 +358,8 @@ class Cache(_Entry, frozen=True, kw_only=True):
     max: Annotated[
         Duration,
         Meta(
-            description="Upper limit, also for what a backend says (`fresh_for`). The hub applies it and says so once "
-            "for each backend: as the notice `fresh_for_limited` and in `appset-hub backends list`."
+            description="Upper limit, also for what a backend says (`fresh_for`). The hub applies it and reports it "
+            "once for each backend: as the notice `fresh_for_limited` and in `appset-hub backends list`."
         ),
     ] = "1m"
 
@@ -468,11 +468,11 @@ class Limits(_Entry, frozen=True, kw_only=True):
     kept_questions: Annotated[
         Count,
         Meta(
-            description="Questions whose baseline and history the store keeps. Above it, those are removed that were "
-            "not asked for `guard.keep`, the least recently asked first. If all were, none is removed and the hub "
+            description="Questions whose baseline and history the store keeps. Above this, the hub removes those not "
+            "asked within `guard.keep`, least recently asked first. If all were asked, none is removed and the hub "
             "reports it (`baselines_over_limit`); at twice this number it removes questions that were asked only once, "
-            "more than a day ago, and then refuses new ones with a 503. So many last good answers and entries of the "
-            "audit log are kept as well."
+            "more than a day ago, and then refuses new ones with a 503. The same number of last good answers and of "
+            "audit log entries is kept."
         ),
     ] = 100_000
     lease: Annotated[Duration, Meta(description="How long a registration lasts without renewal.")] = "15s"
@@ -480,9 +480,9 @@ class Limits(_Entry, frozen=True, kw_only=True):
         Duration,
         Meta(
             description="On the stream of an attached backend, either side sends a heartbeat after this long without "
-            "anything else to send, and takes the stream for lost after five times as long without hearing anything. "
+            "anything else to send, and treats the stream as lost after five times as long without hearing anything. "
             "Keep it shorter than the idle timeout of any proxy between backends and the hub; the default fits a "
-            "timeout of 3 s. At least 100 ms. Backends that do not know heartbeats get none."
+            "timeout of 3 s. At least 100 ms. Backends that do not support heartbeats get none."
         ),
     ] = "2s"
     backend_in_flight: Annotated[
@@ -493,7 +493,7 @@ class Limits(_Entry, frozen=True, kw_only=True):
 
 
 class Dial(_Entry, frozen=True, kw_only=True):
-    """Backends that the hub connects to: how their names are followed, and when one of their instances is given up."""
+    """Backends that the hub connects to: how their names are resolved, and when the hub gives up on an instance."""
 
     resolve_every: Annotated[
         Duration,
@@ -508,7 +508,7 @@ class Dial(_Entry, frozen=True, kw_only=True):
     check_after: Annotated[
         Duration,
         Meta(
-            description="When an instance has been asked something and nothing has come from it for this long, the hub "
+            description="When a question is waiting and nothing has come from the instance for this long, the hub "
             "sends it a health check, over the same connection and then over a new one (2 s each). Any reply will do. "
             "If there is none and no new connection either, its questions move to another instance or get a 503, and "
             "it gets no more until it answers a health check."
@@ -592,16 +592,16 @@ class File(_Entry, frozen=True, kw_only=True):
         Duration,
         Meta(
             description="How long a request waits for a backend whose instances are all at their `max_in_flight`, "
-            "within the deadline. The time starts again whenever one of them finishes a question: a queue that moves "
-            "is waited for. If none does, they hang, and further requests get a 503 at once. Raise it for a backend "
-            "that takes longer for a question and handles few at a time."
+            "within the deadline. The time starts again whenever one of them finishes a question: the hub keeps "
+            "waiting for a queue that moves. If none does, they hang, and further requests get a 503 at once. "
+            "Raise it for a backend that takes longer per question and handles only a few at a time."
         ),
     ] = "3s"
     route_max_in_flight: Annotated[
         Count | None,
         Meta(
             description="Concurrent requests of one route; beyond this, requests get a 503, so that a route whose "
-            "backends hang leaves room for the others. Names served by claims have the same limit for each set of "
+            "backends hang leaves capacity for the others. Names served by claims have the same limit for each set of "
             "backends. Requests answered from `cache` do not count. Default: half of the smallest `max_in_flight` of "
             "all clients, which is 128 unless they set it. Lower it if several routes share a backend, because they "
             "hang together."
@@ -619,7 +619,7 @@ class File(_Entry, frozen=True, kw_only=True):
         bool,
         Meta(
             description="Connect to backends through the proxy that the environment variables `grpc_proxy`, "
-            "`https_proxy` or `http_proxy` name, except for hosts in `no_proxy`. By default they are ignored, and the "
+            "`https_proxy` or `http_proxy` name, except for hosts in `no_proxy`. By default these are ignored, and the "
             "log says so once (`proxy_ignored`). Changing it needs a restart.",
             extra={"expected": "true or false"},
         ),
@@ -630,7 +630,7 @@ class File(_Entry, frozen=True, kw_only=True):
     ] = []
     routes: Annotated[list[Route], Meta(description="Which backends answer which names.")] = []
     guard: Annotated[
-        HubGuard, Meta(description="For routes without a guard of their own, and for names served by claims.")
+        HubGuard, Meta(description="For routes that do not set their own guard, and for names served by claims.")
     ] = HubGuard()
     stale_if_error: Annotated[
         StaleIfError | None,

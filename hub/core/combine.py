@@ -248,7 +248,7 @@ def _check_rules(sets: list[dict[str, Any]], rules: AnswerRules, subject: str) -
             # Null and an empty text lack it too: templates render them alike for all sets that have them, and so name
             # another Application.
             if is_missing(value := one.get(key)):
-                lacks = "has an empty text under" if value == "" else "lacks"
+                lacks = "has an empty string under" if value == "" else "lacks"
                 raise AnswerRefused(f"{subject}: {place(index, len(sets))} {lacks} the required key {shown(key)}")
     if rules.unique_by:
         check_keys(sets, rules.unique_by, subject)

@@ -185,7 +185,7 @@ def by_keys(
         values = [one.get(key) for key in keys]
         if None in values or ("" in values and not empty):
             at = values.index(None) if None in values else values.index("")
-            lacks = "has an empty text under" if values[at] == "" else "lacks"
+            lacks = "has an empty string under" if values[at] == "" else "lacks"
             raise AnswerRefused(f"{subject}: set {index + 1} of {len(sets)} {lacks} the key {_shown(keys[at])}")
         identity = as_json(values)
         if identity in found:

@@ -82,8 +82,10 @@ _FREEZE_BODY = (
 _UNFREEZE_BODY = (
     'the body must be {"by": "NAME", "route": "ROUTE"}; without a route, the freeze of all routes is lifted'
 )
-_DECIDES = f'the body must be {{"by": "NAME"}}, with the name of who decides in at most {MAX_WHO_CHARS} characters'
-_WITH_KEYS = f'"unique_by" may be added: a list of at most {MAX_KEYS} keys, none of them empty or twice'
+_DECIDES = (
+    f'the body must be {{"by": "NAME"}}, with the name of the person deciding, at most {MAX_WHO_CHARS} characters'
+)
+_WITH_KEYS = f'"unique_by" may be added: a list of at most {MAX_KEYS} keys, none empty or duplicate'
 _NO_SUCH_PATH = (
     "no such path: this is the hub's admin port, with /metrics, /livez, /readyz, /healthz and /api; Argo CD's baseUrl "
     "needs the HTTP port (listen.http)"

@@ -144,13 +144,13 @@ def failure(code: grpc.StatusCode, message: str, *, lost: bool = False, retry_af
         return InstanceLost(text)
     match code:
         case grpc.StatusCode.INVALID_ARGUMENT:
-            return InvalidInput(text or "it does not say why")
+            return InvalidInput(text or "no reason given")
         case grpc.StatusCode.UNAVAILABLE:
-            return NotReady(text or "it does not say why", retry_after_s)
+            return NotReady(text or "no reason given", retry_after_s)
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return TimedOut(text)
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
-            return TooLarge(_size_and_limit(text) or "it does not say why (RESOURCE_EXHAUSTED)")
+            return TooLarge(_size_and_limit(text) or "no reason given (RESOURCE_EXHAUSTED)")
         case _:
             return Broken(f"{code.name}: {text}")
 

@@ -188,7 +188,7 @@ class DialledLink:
             if since_s != self._silent_since_s or self._ended:
                 return  # An answer has come at last, or the link has ended.
             if found == "answers":
-                self._abandon(InstanceLost, "its connection carried nothing any more")
+                self._abandon(InstanceLost, "its connection stopped carrying data")
                 self._use(fresh)
                 self._heard()
             elif found == "nothing" or self._clock() - since_s >= self._patience.give_up_s:
@@ -201,7 +201,7 @@ class DialledLink:
         self._given_up = True
         if self._observer is not None:
             self._observer.unresponsive()
-        self._abandon(Unresponsive, "it answers nothing")
+        self._abandon(Unresponsive, "it does not answer")
 
     def _abandon(self, kind: type[InstanceLost], text: str) -> None:
         """End what the present connection carries."""

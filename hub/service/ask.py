@@ -299,6 +299,6 @@ def _translated(error: ports.AskError, backend: str) -> HubError:
         case ports.InvalidInput():
             return InputRefused(f'backend "{backend}" refuses the input: {error}')
         case ports.TooLarge():
-            return LimitExceeded(f'backend "{backend}" gives no answer, and Applications are left unchanged: {error}')
+            return LimitExceeded(f'backend "{backend}" returned no answer; Applications are left unchanged: {error}')
         case _:
             return BackendFailed(f'backend "{backend}" failed; its own log, and the hub\'s, say why')

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from hub.service.ports import Clock, Dialler, Events, Link, Names, Schemas, Store
     from hub.service.routing import Routing
 
-_REPLACED = "attached or registered again"
+_REPLACED = "replaced by a newer connection of the same instance"
 
 CLAIMS = "claims"  # The store's kind for what backends claimed.
 
@@ -192,12 +192,12 @@ class Membership:
         wanted = {(grant.backend, grant.configured_address) for grant in grants if grant.configured_address}
         for backend, kind, key in list(self._dialled):
             if kind == "configured" and (backend, key) not in wanted:
-                self._end(backend, kind, key, "no longer configured")
+                self._end(backend, kind, key, "its address was removed from the configuration")
             elif self._directory.grant(backend) is None:
-                self._end(backend, kind, key, "backend no longer configured")
+                self._end(backend, kind, key, "removed from the configuration")
         for instance in list(self._directory):
             if self._directory.grant(instance.info.name) is None:
-                self.leave(instance, "backend no longer configured")
+                self.leave(instance, "removed from the configuration")
         for backend, address in wanted:
             if (backend, "configured", address) not in self._dialled:
                 self._dial(BackendInfo(name=backend, instance=address), address, "configured", None)
@@ -232,15 +232,15 @@ class Membership:
             now_s = self._clock()
             for key, dialled in list(self._dialled.items()):
                 if dialled.expires_s is not None and dialled.expires_s <= now_s:
-                    self._end(*key, "its lease ended")
+                    self._end(*key, "its lease expired")
 
     def close(self) -> None:
         """Take nobody any more, and let every instance finish what it has."""
         self._closing = True
         for key in list(self._dialled):
-            self._end(*key, "the hub shuts down")
+            self._end(*key, "the hub is shutting down")
         for instance in list(self._directory):
-            self.leave(instance, "the hub shuts down")
+            self.leave(instance, "the hub is shutting down")
 
     async def _admit(self, info: BackendInfo) -> None:
         """Check an instance and write down what it claims; the caller joins it before anything else can happen."""
@@ -249,7 +249,7 @@ class Membership:
             raise Malformed(f"backend.input_schema_json cannot be used: {problem}")
         async with self._claiming:
             if self._closing:
-                raise NotNow("the hub shuts down")
+                raise NotNow("the hub is shutting down")
             check_grant(info, self._directory.grant(info.name))
             self._check_room(info)
             claim = self._directory.widened_claim(info)

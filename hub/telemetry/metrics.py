@@ -94,8 +94,8 @@ class Metrics:
         )
         self.own_refusals = Counter(
             "appset_hub_own_refusals",
-            "Requests that the hub itself refused because of a limit or a shutdown, by route and reason: nothing stood "
-            "in for them.",
+            "Requests that the hub itself refused because of a limit or a shutdown, by route and reason: neither a "
+            "stale answer nor another member was used.",
             ("route", "reason"),
             registry=registry,
         )
@@ -175,7 +175,7 @@ class Metrics:
         )
         self.varying_inputs = Counter(
             "appset_hub_varying_inputs",
-            "Names whose questions differ in one input each time, so that they never have a baseline.",
+            "Names whose questions differ in one input each time, so they never have a baseline.",
             ("route",),
             registry=registry,
         )

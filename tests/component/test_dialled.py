@@ -280,7 +280,7 @@ def freezes(hub: Service, address: str) -> Callable[[Ask, Deadline], Any]:
     async def behaviour(_ask: Ask, _deadline: Deadline) -> RawAnswer:
         await after(9)
         hub.dialler.observers[address].unresponsive()
-        raise Unresponsive("it answers nothing")
+        raise Unresponsive("it does not answer")
 
     return behaviour
 

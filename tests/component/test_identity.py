@@ -143,7 +143,7 @@ async def test_when_all_instances_are_new_ones_without_keys_the_backend_declares
     [
         (sets({"name": "a"}, {"other": "b"}), 'set 2 of 2 lacks the key "name"'),
         (sets({"name": "a"}, {"name": None}), 'set 2 of 2 lacks the key "name"'),
-        (sets({"name": ""}, {"name": "ok"}), 'set 1 of 2 has an empty text under the key "name"'),
+        (sets({"name": ""}, {"name": "ok"}), 'set 1 of 2 has an empty string under the key "name"'),
         (sets({"name": "a"}, {"name": "a", "x": "y"}), 'sets 1 and 2 of 2 have equal values under "name"'),
     ],
     ids=["missing", "null", "empty", "twice"],

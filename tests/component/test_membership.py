@@ -152,7 +152,7 @@ async def test_attaching_again_under_the_same_id_replaces_the_stream_before() ->
     hub.membership.leave(replaced, "its stream ended")
     assert len(hub.directory.instances("images")) == 1
     (left,) = hub.events.of(InstanceLeft)
-    assert left.cause == "attached or registered again"
+    assert left.cause == "replaced by a newer connection of the same instance"
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ async def test_a_lease_ends_unless_it_is_renewed() -> None:
     await renewed
     await hub.membership.register(info("two"), "b.images.svc:50051")
     left = await hub.events.first(InstanceLeft)
-    assert (left.instance, left.cause) == ("one", "its lease ended")
+    assert (left.instance, left.cause) == ("one", "its lease expired")
     assert link.closed
     assert [one.info.instance for one in hub.directory.instances("images")] == ["two"]
     assert len(hub.dialler.links) == 2
@@ -321,7 +321,7 @@ async def test_configured_addresses_are_dialled_and_left_when_they_go() -> None:
     assert first.closed
     hub.dialler.reach("legacy:2")
     assert await hub.ask("old-2") == [{"from": "legacy:2"}]
-    assert [left.cause for left in hub.events.of(InstanceLeft)] == ["no longer configured"]
+    assert [left.cause for left in hub.events.of(InstanceLeft)] == ["its address was removed from the configuration"]
 
 
 @on_virtual_time
@@ -364,7 +364,7 @@ async def test_instances_of_a_backend_that_is_no_longer_configured_leave() -> No
     hub.membership.configure([GRANTS[0]])
     assert (images.closed, owners.closed) == (False, True)
     assert [one.info.name for one in hub.directory] == ["images"]
-    assert hub.events.of(InstanceLeft)[0].cause == "backend no longer configured"
+    assert hub.events.of(InstanceLeft)[0].cause == "removed from the configuration"
 
 
 @on_virtual_time
@@ -398,7 +398,7 @@ async def test_a_hub_that_closes_takes_nobody_and_lets_everybody_finish() -> Non
     await gate.arrived.wait()
     hub.membership.close()
     assert link.closed
-    with pytest.raises(NotNow, match=r"^the hub shuts down$"):
+    with pytest.raises(NotNow, match=r"^the hub is shutting down$"):
         await hub.attach(FakeLink("two"))
     with pytest.raises(NotNow):
         await hub.membership.register(info("three"), ADDRESS)

@@ -364,7 +364,7 @@ async def test_when_an_attached_backend_expects_to_be_ready_is_passed_on() -> No
         ({"failure": registry_pb2.Failure(code=3, message="$.branch: is missing")}, InputRefused,
          'backend "images" refuses the input: $.branch: is missing'),
         ({"failure": registry_pb2.Failure(code=3)}, InputRefused,
-         'backend "images" refuses the input: it does not say why'),
+         'backend "images" refuses the input: no reason given'),
         ({"failure": registry_pb2.Failure(code=14, message="warming\nup")}, BackendNotReady,
          'backend "images" is not ready: warming up'),
         ({"failure": registry_pb2.Failure(code=13, message="password=hunter2")}, BackendFailed,
@@ -492,7 +492,7 @@ async def test_a_hub_that_drains_says_so_and_waits_for_what_is_in_flight() -> No
         assert (await attached.read()).WhichOneof("kind") == "drain"
         async with stream(hub) as late:
             await late.send(**hello(instance="two"))
-            assert await late.ended() == (grpc.StatusCode.UNAVAILABLE, "the hub shuts down")
+            assert await late.ended() == (grpc.StatusCode.UNAVAILABLE, "the hub is shutting down")
         await attached.answer(answer(question.id))
         assert await asking == [{"a": "1"}]
         assert (await attached.ended())[0] is grpc.StatusCode.OK

@@ -61,7 +61,7 @@ async def test_a_backend_that_refuses_to_send_it_says_size_and_limit_to_the_call
         assert isinstance(refused, LimitExceeded)
         assert (refused.status, refused.reason) == (502, "limit_exceeded")
         assert str(refused) == (
-            'backend "images" gives no answer, and Applications are left unchanged: the answer has 17 bytes of JSON, '
+            'backend "images" returned no answer; Applications are left unchanged: the answer has 17 bytes of JSON, '
             "and the hub accepts 16"
         )
         assert hub.service.events.of(AskRetried) == []
@@ -95,7 +95,7 @@ async def test_an_input_over_what_a_backend_reads_is_a_400_that_names_it() -> No
         ("Received message larger than max (70 vs 60)",
          "the question has 70 bytes, and the backend's gRPC server reads at most 60"),
         ("the quota of the registry is used up", "the quota of the registry is used up"),
-        ("", "it does not say why (RESOURCE_EXHAUSTED)"),
+        ("", "no reason given (RESOURCE_EXHAUSTED)"),
     ],
     ids=["the hub's own limit", "the core of gRPC", "Go", "Node", "something else", "nothing"],
 )  # fmt: skip

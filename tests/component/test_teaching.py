@@ -87,7 +87,7 @@ async def held(*, claimed: bool = False, unique_by: tuple[str, ...] = ()) -> Asy
 async def test_accept_teaches_the_keys_that_an_option_names() -> None:
     async with held() as hub:
         said = await hub.run("accept", hub.held_id, "--unique-by", "name", "--by", "ada")
-        assert "learnt: name identifies a set; to take it back, run: appset-hub routes forget-keys previews" in said
+        assert "learnt: name identifies a set; to undo this, run: appset-hub routes forget-keys previews" in said
         assert "compared with the 8 previous sets: 0 missing, 8 changed, 0 new" in said
         assert len(await hub.service.ask()) == 8
         audit = await hub.run("audit")

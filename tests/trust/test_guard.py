@@ -165,12 +165,12 @@ async def test_an_empty_text_identifies_no_set(bench: Bench, rules: Any) -> None
     await bench.open(route=rules)
     reply = await bench.ask(named("", "ok"))
     assert (reply.status, reply.reason) == (502, "answer_refused")
-    assert "set 1 of 2 has an empty text under the" in reply.message
+    assert "set 1 of 2 has an empty string under the" in reply.message
 
 
 @pytest.mark.parametrize(
     ("answer", "problem"),
-    [(named("a", "a"), "have equal values"), (named("a", ""), "empty text"), (sets({"n": "a"}), "lacks the key")],
+    [(named("a", "a"), "have equal values"), (named("a", ""), "empty string"), (sets({"n": "a"}), "lacks the key")],
     ids=["twice", "empty", "missing"],
 )
 async def test_an_answer_that_breaks_declared_keys_is_refused(bench: Bench, answer: Any, problem: str) -> None:

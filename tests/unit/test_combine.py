@@ -176,7 +176,7 @@ def test_every_set_needs_the_required_keys() -> None:
     rules = AnswerRules(required_keys=("branch", "env"))
     combined(Concat(), [{"branch": "x", "env": " "}], rules=rules)
     assert refusal(Concat(), [{"branch": "x", "env": ""}], rules=rules) == (
-        'route "r": set 1 of 1 has an empty text under the required key "env"'
+        'route "r": set 1 of 1 has an empty string under the required key "env"'
     )
     assert refusal(Concat(), [{"branch": "x", "env": None}], rules=rules) == (
         'route "r": set 1 of 1 lacks the required key "env"'
