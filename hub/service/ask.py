@@ -193,9 +193,6 @@ class Asker:
             wait_for_busy_s=route.wait_for_busy_s,
             deadline=deadline,
         )
-        if self._breakages.pauses(backend, question, self._clock()):
-            # As it was told before: the same fault has the same text.
-            raise _translated(ports.InstanceLost(), backend)
         avoid: Instance[ports.Link] | None = None
         for attempt in range(1, _ATTEMPTS + 1):
             instance = self._pool.take_now(turn, avoid) or await self._pool.take(turn, avoid)
@@ -232,9 +229,7 @@ class Asker:
             # That instance is not ready any more. If it is the only one, waiting would only delay the refusal.
             return self._pool.has_ready(turn)
         if isinstance(error, ports.InstanceLost):
-            now_s = self._clock()
-            self._breakages.lost(turn.backend, question, now_s)
-            return not self._breakages.pauses(turn.backend, question, now_s)
+            return self._breakages.lost(turn.backend, question, self._clock())
         self._breakages.survived(turn.backend, question)
         if isinstance(error, ports.NotReady) and error.retry_after_s is not None:
             return self._pool.has_other(turn, instance)

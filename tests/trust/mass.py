@@ -196,7 +196,6 @@ class Story:
         self._acts: dict[str, Act] = {}
         self._cuts: Counter[str] = Counter()
         self._held_ids: dict[tuple[str, str], str] = {}
-        self._shaken: dict[tuple[str, str], frozenset[str]] = {}
         clients = self._chance.sample(sorted(CLIENTS), self._chance.choice((1, 1, 2)))
         inputs: list[dict[str, Any]] = [{"team": "red"}, {"team": 7, "more": [1.0, None]}]
         self._questions = {
@@ -302,9 +301,6 @@ class Story:
         restarted = not mass.serving.is_set()
         await mass.serving.wait()
         disturbed = mass.disturbed_since(marks) & set(self.rules.members)
-        # A question that breaks one connection after another gets a pause, until it is answered.
-        shaken = self._shaken[who] = self._shaken.get(who, frozenset()) | disturbed
-        disturbed = shaken
         if self.rules.deadline_s < 1:
             disturbed = frozenset(self.rules.members)  # On a busy machine its time may pass before anybody answers.
         moment = Moment(
@@ -315,8 +311,6 @@ class Story:
             disturbed=disturbed,
         )
         self._judge(who, question, moment, replies, restarted=restarted)
-        if any(one is not None and one.status in (200, 409) and not one.stale for one in replies):
-            self._shaken[who] = frozenset()
         if mass.disturbed_since(marks) == frozenset(BACKENDS):
             question.restarted(surely_before=False)
         self._asking = None
