@@ -63,8 +63,8 @@ test-debian: $(READY) ## Time the README's quick start of the last commit on a n
 	APPSET_HUB_TEST_DEBIAN=1 $(BIN)/pytest tests/install/test_debian.py
 
 .PHONY: test-argocd
-test-argocd: $(READY) ## Run the real ApplicationSet controller of Argo CD against the hub; the first build takes minutes
-	tests/argocd/run.sh
+test-argocd: $(READY) ## Run the real ApplicationSet controller of two Argo CDs against the hub (NEWEST=1: of one)
+	tests/argocd/run.sh $(if $(NEWEST),--newest)
 
 .PHONY: trust
 trust: $(READY) ## Tell a hundred thousand scripted answers to a hub; ANSWERS=5000000 for a night

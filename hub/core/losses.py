@@ -129,6 +129,12 @@ def own_excess(verdict: Verdict, policy: GuardPolicy) -> Excess | None:
     before, gone = verdict.before, len(verdict.went)
     if verdict.too_much:
         return Excess(limit="max_drop", gone=gone, before=before, share=allowed(policy, before), losing=gone)
+    return change_excess(verdict, policy)
+
+
+def change_excess(verdict: Verdict, policy: GuardPolicy) -> Excess | None:
+    """``max_change``, if an answer exceeds it by what it alone has changed."""
+    before, gone = verdict.before, len(verdict.went)
     share, changed = policy.max_change, len(verdict.changed)
     if share is None or not is_over(changed, before, share, policy.min_sets):
         return None

@@ -5,6 +5,7 @@ A baseline is evicted by disuse only, and inherited only from a question that is
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -13,13 +14,15 @@ from hub.core.guard import Subject  # noqa: TC001 - msgspec resolves the types o
 from hub.core.question import EMPTY_INPUT, Question
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 ONE_OFF_S = 86400.0
 """A question that was asked only once, at least this long ago, is dropped first when there is no room left."""
 
 HARD_BOUND = 2
 """There is room for this many times the limit on kept questions, rather than drop one that is in use."""
+
+_MAX_TRIED = 4  # Ignored inputs whose earlier combinations are looked for.
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode  # Values stay as they are, byte by byte.
 _encode = msgspec.json.Encoder().encode
@@ -64,6 +67,17 @@ def without(question: Question, ignored: Sequence[str]) -> Question:
     if len(kept) == len(parameters):
         return question
     return msgspec.structs.replace(question, input_json=_encode(kept))
+
+
+def earlier(asked: Question, question: Question) -> Iterator[Question]:
+    """A question as it was before some of its inputs, or all of them, were ignored; ``question`` is without them."""
+    ignored = _decode(asked.input_json).keys() - _decode(question.input_json).keys()
+    if len(ignored) > _MAX_TRIED:
+        yield asked
+        return
+    for count in range(len(ignored)):
+        for some in combinations(sorted(ignored), count):
+            yield without(asked, some)
 
 
 def inherits(asks: Origin, asked: Origin, *, client_gone: bool, route_gone: bool) -> Literal["", "copy", "move"]:

@@ -21,6 +21,8 @@ from hub.service.uses import Uses
 from hub.service.variety import Variety
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hub.service.audit import AuditLog
     from hub.service.elapsed import ObservedTime
     from hub.service.ports import Clock, Events, Store, WallClock
@@ -61,6 +63,7 @@ def guarding(  # noqa: PLR0913 - what it is made of, each of them named at the c
     routing: Routing,
     taught: TaughtKeys,
     observed: ObservedTime,
+    forget_answers: Callable[[], None],
     kept_questions: int,
 ) -> Guarding:
     """Build the guard."""
@@ -68,7 +71,15 @@ def guarding(  # noqa: PLR0913 - what it is made of, each of them named at the c
     losses = Losses(store, events, clock=monotonic, observed=observed)
     askers = ConfiguredAskers(routing)
     uses = Uses(store=store, clock=clock, monotonic=monotonic, policies=routing)
-    eviction = Eviction(store=store, events=events, uses=uses, baselines=baselines, held=held, limit=kept_questions)
+    eviction = Eviction(
+        store=store,
+        events=events,
+        uses=uses,
+        baselines=baselines,
+        held=held,
+        forget_answers=forget_answers,
+        limit=kept_questions,
+    )
     variety = Variety(events=events, clock=clock, asked_again=uses.asked_again)
     newcomers = Newcomers(
         uses=uses,

@@ -177,6 +177,7 @@ class Hub:
             routing=self._routing,
             taught=self._taught,
             observed=ObservedTime(store, self.telemetry, time.monotonic),
+            forget_answers=self._remembered.clear,
             kept_questions=limits.kept_questions,
         )
         self._guard = self._guarding.guard

@@ -123,7 +123,7 @@ class Baselines:
         self._questions.put(key, known)
 
     def forget(self, key: str) -> None:
-        """The store has nothing of a question any more."""
+        """What is in memory of a question no longer counts: the store has nothing, or something else."""
         self._questions.drop(key)
 
     async def history(self, application_set_name: str) -> list[core.History]:

@@ -17,6 +17,8 @@ from hub.service import records
 from hub.service.ports import Change
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hub.service.baselines import Baselines
     from hub.service.held import HeldAnswers
     from hub.service.ports import Events, Store
@@ -42,13 +44,22 @@ class Eviction:
     """Keeps the number of baselines within bounds."""
 
     def __init__(  # noqa: PLR0913 - its collaborators, each of them named at the call
-        self, *, store: Store, events: Events, uses: Uses, baselines: Baselines, held: HeldAnswers, limit: int
+        self,
+        *,
+        store: Store,
+        events: Events,
+        uses: Uses,
+        baselines: Baselines,
+        held: HeldAnswers,
+        forget_answers: Callable[[], None],
+        limit: int,
     ) -> None:
         self._store = store
         self._events = events
         self._uses = uses
         self._baselines = baselines
         self._held = held
+        self._forget_answers = forget_answers
         self._limit = limit
         self._reported = False
 
@@ -96,6 +107,9 @@ class Eviction:
                 self._uses.forget(key)
                 self._baselines.forget(key)
                 self._held.drop(key)
+        if chosen:
+            # What is remembered of them would pass as unchanged, and get no baseline.
+            self._forget_answers()
 
     def _tell(self) -> None:
         view = self.view()

@@ -10,7 +10,7 @@ import msgspec
 
 from hub.core.combine import Answer, First, combine
 from hub.core.deadline import Deadline
-from hub.core.errors import DeadlinePassed, HubError, StoreFailed
+from hub.core.errors import AnswerHeld, DeadlinePassed, HubError, StoreFailed
 from hub.core.events import AnswerCached
 from hub.core.question import Call, Question
 from hub.core.uses import without
@@ -129,7 +129,7 @@ class Execute:
             remembered is not None
             and remembered.fits(route, identification)
             and now_s < remembered.fresh_until_s
-            and (not route.ignored_inputs or await self._guard.same_as_accepted(question, route, remembered.combined))
+            and (not route.ignored_inputs or await self._is_last(question, route, remembered, now_s))
         ):
             self._events.emit(_CACHED)
             return remembered.combined
@@ -152,6 +152,14 @@ class Execute:
             ) from error
         finally:
             self._bulkhead.leave(route)
+
+    async def _is_last(self, question: Question, route: Route, remembered: Remembered, now_s: float) -> bool:
+        """Whether no other answer was accepted since, for other values of the ignored inputs."""
+        try:
+            with self._timekeeper.until(Deadline(now_s + route.deadline_s)):
+                return bool(await self._guard.same_as_accepted(question, route, remembered.combined))
+        except TimeoutError as error:
+            raise StoreFailed("the hub's store did not answer in time") from error
 
     def _route(self, request: Request) -> Route:
         call, client = request.call, request.client
@@ -213,7 +221,7 @@ class Execute:
                 async with self._only_one(without(question, route.ignored_inputs)):
                     known = self._unchanged(inquiry, answered, remembered)
                     answer = self._combined(inquiry, parameters, answered) if known is None else known.combined
-                    row = await self._settle(inquiry, answer, is_other=known is None or bool(route.ignored_inputs))
+                    row = await self._settled(inquiry, answer, is_other=known is None or bool(route.ignored_inputs))
                     if known is None or fresh_for_s > 0:
                         row = row or (None if known is None else known.row)
                         self._remember(inquiry, answered, answer, fresh_for_s, row)
@@ -246,6 +254,16 @@ class Execute:
     def _needs_settling(self, question: Question, route: Route) -> bool:
         """Whether something has to be written or decided even if the answer is the last accepted one."""
         return route.trust.stale_max_age_s is not None or self._guard.holds(question, route)
+
+    async def _settled(self, inquiry: Inquiry, answer: Answer, *, is_other: bool) -> Row | None:
+        """As ``_settle``; if it is unclear what was accepted, nothing counts as unchanged any more."""
+        try:
+            return await self._settle(inquiry, answer, is_other=is_other)
+        except AnswerHeld:
+            raise
+        except BaseException:
+            self._remembered.forget(inquiry.question)
+            raise
 
     async def _settle(self, inquiry: Inquiry, answer: Answer, *, is_other: bool) -> Row | None:
         """Let the guard accept an answer, and keep it as the last good one, before it may leave."""

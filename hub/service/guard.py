@@ -21,7 +21,7 @@ from hub.core.events import AnswerHeldBack, AnswerReleased, DropObserved, HeldDe
 from hub.core.keys import NO_KEYS
 from hub.core.lists import largest
 from hub.core.loss import is_covered, is_same, of_held
-from hub.core.losses import Excess, by_count, own_excess, with_changes
+from hub.core.losses import Excess, by_count, change_excess, own_excess, with_changes
 from hub.core.uses import without
 from hub.core.view import compare, sets_beside
 from hub.service import records
@@ -156,6 +156,8 @@ class Guard:
         """
         if not route.guarded:
             return None
+        if route.trust.guard.count is not None:
+            return False  # Only what is counted could be compared.
         question = without(asked, route.ignored_inputs)
         key = records.key(question)
         async with self._only_one(key):
@@ -196,8 +198,11 @@ class Guard:
         step = self._losses.accept(row, question, counted, policy, how=how, excess=excess)
         try:
             await self._accept(key, question, known, answer, verdict=verdict, how=how, lost=step.changes)
-        except BaseException:
-            self._losses.undo(step)
+        except BaseException as error:
+            # The store knows what was written, also if nobody waited until it was.
+            self._baselines.forget(key)
+            if not isinstance(error, asyncio.CancelledError):
+                self._losses.undo(step)
             raise
         if known is not None and known.changes:
             self._remarks.on_lists(question, answer, known.changes[-1].lists, policy)
@@ -218,7 +223,7 @@ class Guard:
         self._held.heard(key, Latest(route=route, answer=answer))
         answer_digest, held = records.digest(answer.body), self._held.get(key)
         loss = await _loss(known, verdict, answer, held)
-        if excess.limit == "max_change":
+        if change_excess(verdict, route.trust.guard) is not None:
             loss = with_changes(loss)
         if held is not None and held.decision == "accepted" and is_covered(held, loss, answer_digest, answer.count):
             return "accepted"

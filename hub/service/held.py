@@ -176,10 +176,27 @@ class HeldAnswers:
             changes.append(self._audit.decided(held, "passed" if how == "accepted" else "release", held.decided_by))
         return changes
 
+    def moved(self, key: str, to: str, question: Question) -> list[Change]:
+        """What has to be written when a question gets another key: what is held of it stays held, and decided."""
+        held = self._held.get(key)
+        if held is None:
+            return []
+        return [Change(kind=records.HELD, key=to, value=_encode(_of(held, question)))]
+
+    def move(self, key: str, to: str, question: Question) -> None:
+        """Take what the store has now: it is held under another key."""
+        held = self.drop(key)
+        if held is not None:
+            self._held[to] = _of(held, question)
+
     def drop(self, key: str) -> core.HeldAnswer | None:
         """Take what the store has now: nothing is held. What was, or ``None``."""
         self._latest.drop(key)
         return self._held.pop(key, None)
+
+
+def _of(held: core.HeldAnswer, question: Question) -> core.HeldAnswer:
+    return msgspec.structs.replace(held, subject=records.subject(question))
 
 
 class Latest(msgspec.Struct, frozen=True, kw_only=True, eq=False):

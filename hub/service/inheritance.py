@@ -12,7 +12,7 @@ import msgspec
 
 from hub.core import guard as core
 from hub.core.events import BaselineInherited
-from hub.core.uses import Origin, inherits, origin
+from hub.core.uses import Origin, earlier, inherits, origin
 from hub.service import records
 from hub.service.baselines import MAX_CHANGES
 from hub.service.ports import Change
@@ -94,9 +94,10 @@ class Inheritance:
         return True
 
     def _heirs(self, question: Question, asked: Question) -> Iterator[_Heir]:
-        if asked is not question and (key := records.key(asked)) in self._uses:
-            # As it was before the guard ignored some of its inputs.
-            yield _Heir(key=key, asked=origin(asked), how="move", used_at_s=self._uses.used_at_s(key))
+        # As it was before the guard ignored some of its inputs, or ignored these all.
+        for before in earlier(asked, question) if asked is not question else ():
+            if (key := records.key(before)) in self._uses:
+                yield _Heir(key=key, asked=origin(asked), how="move", used_at_s=self._uses.used_at_s(key))
         others = self._uses.others(question)
         if not others:
             return
@@ -120,6 +121,7 @@ class Inheritance:
             if (value := await self._value(kind, heir.key, subject)) is not None
         ]
         if heir.how == "move":
+            changes += self._held.moved(heir.key, key, question)
             changes += [Change(kind=kind, key=heir.key, value=None) for kind in records.OF_QUESTIONS]
         await self._store.apply(changes)
         self._uses.made(key, question)
@@ -127,8 +129,7 @@ class Inheritance:
         if heir.how == "move":
             self._uses.forget(heir.key)
             self._baselines.forget(heir.key)
-            # It was about the other question. This one's answer is held again if it still loses as much.
-            self._held.drop(heir.key)
+            self._held.move(heir.key, key, question)
         self._events.emit(
             BaselineInherited(
                 route=question.route,

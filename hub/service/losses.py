@@ -184,7 +184,9 @@ class Losses:
         if other is None:
             return
         row = self.row(key, question, other.size)
-        row.added, row.losses, row.subject = other.added, other.losses, records.subject(question)
+        # In the sum over all ApplicationSets they count once.
+        losses = other.losses if moved else tuple(msgspec.structs.replace(one, in_total=False) for one in other.losses)
+        row.added, row.losses, row.subject = other.added, losses, records.subject(question)
         self._note(row)
         if moved:
             self._losing.pop(other.key, None)

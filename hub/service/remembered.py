@@ -78,6 +78,10 @@ class RememberedAnswers:
         while len(self._answers) > self._max_entries or self._size_bytes > self._max_bytes:
             self._drop(next(iter(self._answers)))
 
+    def forget(self, question: Question) -> None:
+        """Forget the answer to a question, because another one may have been accepted since."""
+        self._drop(question)
+
     def clear(self) -> None:
         """Forget all, because what they were checked against has changed."""
         self._answers.clear()

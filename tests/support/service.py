@@ -114,6 +114,7 @@ class Service:
             routing=self.routing,
             taught=self.taught,
             observed=ObservedTime(self.store, self.events, self.now),
+            forget_answers=self.remembered.clear,
             kept_questions=kept_questions,
         )
         self.guarding.askers.take([ARGOCD.name])
