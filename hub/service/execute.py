@@ -10,7 +10,7 @@ import msgspec
 
 from hub.core.combine import Answer, First, combine
 from hub.core.deadline import Deadline
-from hub.core.errors import AnswerHeld, DeadlinePassed, HubError, StoreFailed
+from hub.core.errors import DeadlinePassed, HubError, StoreFailed
 from hub.core.events import AnswerCached
 from hub.core.question import Call, Question
 from hub.core.uses import without
@@ -259,10 +259,10 @@ class Execute:
         """As ``_settle``; if it is unclear what was accepted, nothing counts as unchanged any more."""
         try:
             return await self._settle(inquiry, answer, is_other=is_other)
-        except AnswerHeld:
-            raise
-        except BaseException:
-            self._remembered.forget(inquiry.question)
+        except BaseException as error:
+            # Any other refusal comes before anything is written.
+            if isinstance(error, StoreFailed) or not isinstance(error, HubError):
+                self._remembered.forget(inquiry.question)
             raise
 
     async def _settle(self, inquiry: Inquiry, answer: Answer, *, is_other: bool) -> Row | None:

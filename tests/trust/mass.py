@@ -105,16 +105,14 @@ class Mass:
 
     async def _tell(self) -> None:
         trouble = [asyncio.ensure_future(work) for work in (self._restart_now_and_then(), self._come_and_go())]
+        telling = [asyncio.ensure_future(self._tell_some()) for _ in range(SIDE_BY_SIDE if self.only is None else 1)]
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(SIDE_BY_SIDE if self.only is None else 1):
-                    group.create_task(self._tell_some())
-        except* WrongAnswer as group_error:
-            raise group_error.exceptions[0] from None
+            # Not a task group: one that fails leaves this task cancelled in Python 3.11, and that hides what failed.
+            await asyncio.gather(*telling)
         finally:
-            for task in trouble:
+            for task in (*telling, *trouble):
                 task.cancel()
-            await asyncio.gather(*trouble, return_exceptions=True)
+            await asyncio.gather(*telling, *trouble, return_exceptions=True)
 
     async def _tell_some(self) -> None:
         while self.answers < self.wanted and self.trouble is None:
@@ -340,7 +338,11 @@ class Story:
                 self._held_ids[who] = reply.held_id
         lenient = [self._lenient(outcome, moment, restarted=restarted) for outcome in outcomes]
         if not question.observe(moment, lenient):
-            raise WrongAnswer(f"{self.name}: saw {outcomes}, may be {question.expected(moment)}")
+            refusals = [reply.body.decode() for reply in replies if reply is not None and reply.status != 200]
+            raise WrongAnswer(
+                f"{self.name}: saw {outcomes} within {moment.loop.last - moment.loop.first:.3f} s, "
+                f"may be {question.expected(moment)}; {refusals}"
+            )
 
     @staticmethod
     def _lenient(outcome: Outcome | None, moment: Moment, *, restarted: bool) -> Outcome | None:

@@ -220,7 +220,7 @@ class Question:
             for outcome in order:
                 states = frozenset(self._after(states, moment, outcome))
             if states:
-                self.states = states
+                self.states = _united(states) if None in order else states
                 return True
         return False
 
@@ -232,12 +232,16 @@ class Question:
         for state in states:
             if outcome is None:
                 yield state
-            for possible, after in self._options(state, moment):
+                yield replace(state, known=None)
+            options = list(self._options(state, moment))
+            if outcome is not None and outcome.stale and moment.disturbed:
+                yield from _interrupted(state, options, outcome)
+            for possible, after in options:
                 if outcome is None:
-                    # Whoever hangs up may stop the hub between two of its writes.
+                    # Whoever hangs up may stop the hub between two of its writes. Then it remembers nothing.
                     yield after
-                    yield replace(after, kept=state.kept, known=state.known)
-                    yield replace(after, known=state.known)
+                    yield replace(after, known=None)
+                    yield replace(after, kept=state.kept, known=None)
                 elif possible == outcome:
                     yield after
 
@@ -335,6 +339,45 @@ class Question:
             kept=Kept(sets, text, moment.wall) if rules.stale_s is not None else state.kept,
             known=Known(members, sets, text, fresh),
         )
+
+
+def _united(states: frozenset[State]) -> frozenset[State]:
+    """The same, but states that differ in times only are one: each try whose fate is unclear would add as many."""
+    found: dict[tuple[object, ...], State] = {}
+    for state in states:
+        held, kept, known = state.held, state.kept, state.known
+        key = (
+            state.baseline,
+            held and (held.text, held.decision),
+            kept and kept.text,
+            known and (known.members, known.text),
+        )
+        other = found.get(key)
+        if other is not None:
+            if held is not None and other.held is not None:
+                held = replace(held, since=_either(held.since, other.held.since))
+            if kept is not None and other.kept is not None:
+                kept = replace(kept, given=_either(kept.given, other.kept.given))
+            if known is not None and other.known is not None:
+                known = replace(known, fresh=_either(known.fresh, other.known.fresh))
+            state = replace(state, held=held, kept=kept, known=known)  # noqa: PLW2901
+        found[key] = state
+    return frozenset(found.values())
+
+
+def _either(one: Span, other: Span) -> Span:
+    return Span(min(one.first, other.first), max(one.last, other.last))
+
+
+def _interrupted(state: State, options: Sequence[tuple[Outcome, State]], outcome: Outcome) -> Iterator[State]:
+    """Out of time when it had accepted an answer, the hub gives what it keeps: that answer, or the one before."""
+    for possible, after in options:
+        if possible.status != 200 or possible.stale:
+            continue
+        if after.kept is not None and _seen(after.kept.sets) == outcome.seen:
+            yield replace(after, known=None)
+        if any(other == outcome for other, _ in options):
+            yield replace(after, kept=state.kept, known=None)
 
 
 def _resolved(state: State, backend: str, said: Said) -> Given | Bad:

@@ -90,12 +90,12 @@ class Stub:
 
     async def stop(self) -> None:
         """Be gone."""
+        self.attached.clear()
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
-        self.attached.clear()
 
     def cut(self) -> None:
         """Break the stream; it comes back."""
