@@ -14,12 +14,12 @@ import msgspec
 
 from hub.core.amendment import amendment, starts, starts_after
 from hub.core.errors import AnswerRefused
+from hub.core.flattened import joined, leaves, twice
 from hub.core.identity import identities
 from hub.core.nesting import MAX_LEVELS, is_deeper
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Iterator
 
 # From here on Argo CD's templates render a number with an exponent: 1000000 becomes 1e+06.
 EXPONENT_FROM = 1_000_000
@@ -261,7 +261,7 @@ def _place_of_infinity(raw: bytes) -> str:
     except (msgspec.DecodeError, UnicodeError):
         return ""
     for index, one in enumerate(sets if isinstance(sets, list) else ()):
-        for path, value in _leaves(one):
+        for path, value in leaves(one):
             if isinstance(value, _Real) and float(value) in (float("inf"), float("-inf")):
                 return f": {place(index, len(sets), path)}"
     return ""
@@ -291,21 +291,6 @@ def _place_of_double_key(raw: bytes) -> str:
     return "a key"
 
 
-def _leaves(one: Any) -> Iterator[tuple[str, Any]]:
-    """The values that hold no others, in order, each with its path."""
-    ahead = [("", one)]
-    while ahead:
-        path, value = ahead.pop()
-        if isinstance(value, dict):
-            below = [(f"{path}.{key}" if path else key, inner) for key, inner in value.items()]
-            ahead += reversed(below)
-        elif isinstance(value, list):
-            below = [(f"{path}.{index}", inner) for index, inner in enumerate(value)]
-            ahead += reversed(below)
-        else:
-            yield path, value
-
-
 def _explain(error: Exception) -> str:
     if isinstance(error, UnicodeError):
         return "text that is not valid UTF-8"
@@ -329,10 +314,10 @@ def shown(text: str) -> str:
     return f'"{text[:_MAX_SHOWN_CHARS]}…"' if len(text) > _MAX_SHOWN_CHARS else f'"{text}"'
 
 
-def place(index: int, total: int, path: str = "") -> str:
+def place(index: int, total: int, path: str | None = None) -> str:
     """Where in an answer: the set, counted from one, and the key in it."""
     where = f"set {index + 1} of {total}"
-    return f"{where}, key {shown(path)}" if path else where
+    return where if path is None else f"{where}, key {shown(path)}"
 
 
 class _Examiner:
@@ -403,18 +388,16 @@ class _Examiner:
         for key, inner in value.items():
             if "." in key:
                 self._dotted = True
-            self._examine_value(index, f"{path}.{key}", inner, depth)
+            self._examine_value(index, joined(path, key), inner, depth)
 
     def _refuse_collisions(self, index: int, one: dict[str, Any]) -> None:
         # Without goTemplate Argo CD flattens a set with dots, and of two equal names keeps a random one.
-        seen: set[str] = set()
-        for path, _ in _leaves(one):
-            if path in seen:
-                raise AnswerRefused(
-                    f"{self._subject}: {place(index, self._total, path)} is there twice once nested keys are joined "
-                    "with dots; rename one"
-                )
-            seen.add(path)
+        path = twice(one)
+        if path is not None:
+            raise AnswerRefused(
+                f"{self._subject}: {place(index, self._total, path)} is there twice once nested keys are joined "
+                "with dots; rename one"
+            )
 
     def _note(self, kind: str, index: int, path: str) -> None:
         self._counts[kind] = self._counts.get(kind, 0) + 1

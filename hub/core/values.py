@@ -12,6 +12,7 @@ import msgspec
 
 from hub.core.answer import place, shown
 from hub.core.errors import AnswerRefused, InputRefused
+from hub.core.flattened import joined
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +81,7 @@ class _Writer:
 
     def rewrite(self, index: int, one: dict[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
         self._index = index
-        written: dict[str, Any] = self._value(self._echoed(one, parameters), "")
+        written: dict[str, Any] = self._value(self._echoed(one, parameters), None)
         if not written:
             raise AnswerRefused(f"{self._subject}: {place(index, self._total)} has nothing but nulls")
         return written
@@ -97,7 +98,7 @@ class _Writer:
             echoed[key] = parameters[key]
         return echoed
 
-    def _value(self, value: Any, path: str) -> Any:
+    def _value(self, value: Any, path: str | None) -> Any:
         if type(value) is str or type(value) is bool:
             return value
         if type(value) is int or type(value) is float:
@@ -107,7 +108,7 @@ class _Writer:
         if type(value) is list:
             return [self._element(inner, f"{path}.{position}") for position, inner in enumerate(value)]
         return {
-            key: self._value(inner, f"{path}.{key}" if path else key)
+            key: self._value(inner, joined(path, key))
             for key, inner in value.items()
             if inner is not None or self._rules.nulls != "drop"
         }
@@ -120,7 +121,7 @@ class _Writer:
         # The one integer that Python's integers cannot hold.
         return "-0" if value == 0 and str(value) == "-0.0" else value
 
-    def _null(self, path: str) -> None:
+    def _null(self, path: str | None) -> None:
         if self._rules.nulls == "refuse":
             raise AnswerRefused(f"{self._subject}: {place(self._index, self._total, path)} is null")
 

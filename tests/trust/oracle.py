@@ -518,16 +518,16 @@ def _value(value: Any, rules: Rules) -> Any:
 
 
 def _collides(one: dict[str, Any]) -> bool:
-    paths = list(_paths(one, ""))
+    paths = list(_paths(one, None))
     return len(paths) != len(set(paths))
 
 
-def _paths(value: Any, path: str) -> Iterator[str]:
+def _paths(value: Any, path: str | None) -> Iterator[str]:
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _paths(inner, f"{path}.{key}" if path else key)
+            yield from _paths(inner, key if path is None else f"{path}.{key}")
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             yield from _paths(inner, f"{path}.{index}")
-    else:
+    elif path is not None:
         yield path

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hub.core.answer import CheckedAnswer, Limits, check, check_sets, place, shown
 from hub.core.errors import AnswerRefused
+from hub.core.flattened import leaves
 from hub.core.nesting import MAX_LEVELS
 
 if TYPE_CHECKING:
@@ -361,16 +362,8 @@ def test_flattening_with_dots_loses_nothing_of_what_passes(sets: list[dict[str, 
     except AnswerRefused:
         return
     for one in sets:
-        paths = list(leaves(one, ""))
+        paths = [path for path, _ in leaves(one)]
         assert len(paths) == len(set(paths))
-
-
-def leaves(value: Any, path: str) -> list[str]:
-    if isinstance(value, dict):
-        return [leaf for key, inner in value.items() for leaf in leaves(inner, f"{path}.{key}" if path else key)]
-    if isinstance(value, list):
-        return [leaf for index, inner in enumerate(value) for leaf in leaves(inner, f"{path}.{index}")]
-    return [path]
 
 
 def test_what_the_hub_put_together_is_checked_too() -> None:
