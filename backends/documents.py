@@ -15,6 +15,7 @@ import yaml
 
 from backends.mistakes import Mistake
 from backends.nesting import MAX_LEVELS, check_yaml, is_deeper
+from backends.pairs import first_repeated
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -125,8 +126,7 @@ def _parse_json(text: str, path: Path) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f'the key "{next(key for key in keys if keys.count(key) > 1)}" is there twice')
+        raise ValueError(f'the key "{first_repeated(pairs)}" is there twice')
     return result
 
 

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from appset_hub import BrokenAnswer
 
 from backends.nesting import MAX_LEVELS, is_deeper
+from backends.pairs import first_repeated
 
 _LONGEST_QUOTE = 200
 _ENVELOPE_LEVELS = 3  # Around a parameter set: an object, "output" and "parameters".
@@ -177,9 +178,7 @@ def _parse(body: bytes) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise BrokenAnswer(f"the plugin's answer has the key {_quoted(twice)} twice in one object")
+        raise BrokenAnswer(f"the plugin's answer has the key {_quoted(first_repeated(pairs))} twice in one object")
     return result
 
 

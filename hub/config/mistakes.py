@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hub.core.texts import plain
+
+_MAX_CHARS = 4096  # In one of them.
 _MAX_SHOWN = 50  # In one text: a log line or a terminal has no use for thousands.
 
 
@@ -28,7 +31,7 @@ class Mistake:
         """One line, as compilers print it: ``hub.yaml:12: routes[0].deadline: …``; ``kind`` follows the place."""
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
         text = ": ".join(part for part in (place, kind, self.path, self.reason) if part)
-        return text if text.isprintable() else _escaped(text)
+        return plain(text, _MAX_CHARS)
 
 
 class ConfigurationError(Exception):
@@ -37,10 +40,6 @@ class ConfigurationError(Exception):
     def __init__(self, mistakes: list[Mistake]) -> None:
         super().__init__("\n".join(limited([str(mistake) for mistake in mistakes])))
         self.mistakes = mistakes
-
-
-def _escaped(text: str) -> str:
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def limited(lines: list[str]) -> list[str]:

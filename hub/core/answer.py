@@ -14,12 +14,14 @@ import msgspec
 
 from hub.core.amendment import amendment, starts, starts_after
 from hub.core.errors import AnswerRefused
-from hub.core.flattened import joined, leaves, twice
+from hub.core.flattened import leaves, named, twice
 from hub.core.identity import identities
 from hub.core.nesting import MAX_LEVELS, is_deeper
 
 if TYPE_CHECKING:
     from array import array
+
+    from hub.core.flattened import Path
 
 # From here on Argo CD's templates render a number with an exponent: 1000000 becomes 1e+06.
 EXPONENT_FROM = 1_000_000
@@ -57,8 +59,8 @@ class CheckedAnswer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     ``raw`` is what the backend sent, kept so that an equal answer need not be read again; ``sets_json`` is the JSON
     array that was written anew. They are one object when they are equal. ``identities``, if they were asked for, say
     what makes each set the one that it is. ``lists`` says how many elements the lists in the sets have together, by the
-    key in the set. ``starts`` are where the sets start, so that the next answer need be read
-    only where it differs; ``None`` where it is read whole.
+    key in the set. ``beyond_float`` is where the first integer is that a float of 64 bits cannot hold. ``starts`` are
+    where the sets start, so that the next answer need be read only where it differs; ``None`` where it is read whole.
     """
 
     raw: bytes
@@ -68,6 +70,7 @@ class CheckedAnswer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     notices: tuple[Notice, ...] = ()
     identities: tuple[str, ...] = ()
     lists: dict[str, int] = {}
+    beyond_float: str = ""
     starts: array[int] | None = None
 
     @property
@@ -121,7 +124,7 @@ def check(  # noqa: PLR0913 - each is named at the call
     """
     if before is not None and (amended := _amended(raw, before, limits, digest, identify=identify)) is not None:
         return amended
-    sets, notices, lists = _read(raw, subject, limits)
+    sets, notices, lists, beyond_float = _read(raw, subject, limits)
     sets_json = _encode(sets)
     if sets_json != raw and _count_keys(sets_json) != _count_keys(raw):
         raise AnswerRefused(f"{subject}: {_place_of_double_key(raw)} is there twice; which value is meant?")
@@ -134,6 +137,7 @@ def check(  # noqa: PLR0913 - each is named at the call
         notices=notices,
         identities=identities(sets, ()) if identify else (),
         lists=lists,
+        beyond_float=beyond_float,
         starts=starts(sets_json) if is_plain and len(sets_json) >= _LARGE_BYTES else None,
     )
 
@@ -185,11 +189,21 @@ def check_sets(sets: list[dict[str, Any]], *, subject: str, limits: Limits) -> N
         AnswerRefused: as for ``check``.
     """
     _check_count(sets, subject, limits)
-    _Examiner(subject, limits, len(sets)).examine(sets)
+    examiner = _Examiner(subject, limits, len(sets))
+    examiner.examine(sets)
+    if examiner.beyond_float:
+        raise beyond_float(subject, examiner.beyond_float)
 
 
-_Read = tuple[list[dict[str, Any]], tuple[Notice, ...], dict[str, int]]
-"""The sets of an answer, what is risky in them, and how many elements their lists have."""
+def beyond_float(subject: str, where: str) -> AnswerRefused:
+    """Argo CD reads each number as a float of 64 bits, and refuses the whole answer if one does not fit."""
+    return AnswerRefused(
+        f"{subject}: {where} is an integer too large for Argo CD; send it as text, or set numbers: text for the route"
+    )
+
+
+_Read = tuple[list[dict[str, Any]], tuple[Notice, ...], dict[str, int], str]
+"""The sets of an answer, what is risky in them, how many elements their lists have, and a number beyond floats."""
 
 
 def _read(raw: bytes, subject: str, limits: Limits) -> _Read:
@@ -209,8 +223,8 @@ def _read(raw: bytes, subject: str, limits: Limits) -> _Read:
     _check_count(texts, subject, limits)
     # Sets of nothing but text need no walk: there is no number, null or nesting in them.
     if _is_ordinary(texts):
-        return texts, (), {}
-    return texts, _Examiner(subject, limits, len(texts)).examine(texts), {}
+        return texts, (), {}, ""
+    return texts, _Examiner(subject, limits, len(texts)).examine(texts), {}, ""
 
 
 def _read_values(raw: bytes, subject: str, limits: Limits) -> _Read:
@@ -221,7 +235,7 @@ def _read_values(raw: bytes, subject: str, limits: Limits) -> _Read:
         sets = _as_list(_decode(exact, subject), subject)
         _check_count(sets, subject, limits)
         examiner = _Examiner(subject, limits, len(sets))
-        return sets, examiner.examine(sets), examiner.lists
+        return sets, examiner.examine(sets), examiner.lists, examiner.beyond_float
     except (AnswerRefused, RecursionError) as error:
         # Counted only now, so that a good answer does not pay for it. An interpreter that decodes deeper than another
         # finds another fault, or the same one by another name; the message must be the same.
@@ -263,7 +277,7 @@ def _place_of_infinity(raw: bytes) -> str:
     for index, one in enumerate(sets if isinstance(sets, list) else ()):
         for path, value in leaves(one):
             if isinstance(value, _Real) and float(value) in (float("inf"), float("-inf")):
-                return f": {place(index, len(sets), path)}"
+                return f": {place(index, len(sets), named(path))}"
     return ""
 
 
@@ -297,6 +311,14 @@ def _explain(error: Exception) -> str:
     return f"something that is not JSON ({str(error).removeprefix('JSON is malformed: ').lower()})"
 
 
+def _fits_float(value: int) -> bool:
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
+
+
 def _kind(value: Any) -> str:
     if value is None:
         return "null"
@@ -323,7 +345,7 @@ def place(index: int, total: int, path: str | None = None) -> str:
 class _Examiner:
     """One walk through an answer's sets: refuses what breaks the contract, and collects what is only risky."""
 
-    __slots__ = ("_counts", "_dotted", "_first", "_limits", "_nested", "_subject", "_total", "lists")
+    __slots__ = ("_counts", "_dotted", "_first", "_limits", "_nested", "_subject", "_total", "beyond_float", "lists")
 
     def __init__(self, subject: str, limits: Limits, total: int) -> None:
         self._subject = subject
@@ -333,6 +355,7 @@ class _Examiner:
         self._first: dict[str, str] = {}
         self._nested = False
         self._dotted = False
+        self.beyond_float = ""
         self.lists: dict[str, int] = {}
 
     def examine(self, sets: list[Any]) -> tuple[Notice, ...]:
@@ -351,22 +374,22 @@ class _Examiner:
         self._nested = self._dotted = False
         for key, value in one.items():
             if key in RESERVED_KEYS:
-                self._note("reserved_key", index, key)
+                self._note("reserved_key", index, (None, key))
             if "." in key:
                 self._dotted = True
             if type(value) is not str:
                 if type(value) is list:
                     self.lists[key] = self.lists.get(key, 0) + len(value)
-                self._examine_value(index, key, value, 1)
+                self._examine_value(index, (None, key), value, 1)
         if self._nested and self._dotted:
             self._refuse_collisions(index, one)
 
-    def _examine_value(self, index: int, path: str, value: Any, depth: int) -> None:
+    def _examine_value(self, index: int, path: Path, value: Any, depth: int) -> None:
         if type(value) is bool or type(value) is str:
             return
         if type(value) is int or type(value) is float:
             if not -EXPONENT_FROM < value < EXPONENT_FROM:
-                self._note("large_number", index, path)
+                self._examine_large(index, path, value)
         elif value is None:
             self._note("null_value", index, path)
         elif not value:
@@ -374,21 +397,26 @@ class _Examiner:
         else:
             self._examine_nested(index, path, value, depth + 1)
 
-    def _examine_nested(self, index: int, path: str, value: dict[str, Any] | list[Any], depth: int) -> None:
+    def _examine_large(self, index: int, path: Path, value: float) -> None:
+        self._note("large_number", index, path)
+        if not self.beyond_float and type(value) is int and not _fits_float(value):
+            self.beyond_float = place(index, self._total, named(path))
+
+    def _examine_nested(self, index: int, path: Path, value: dict[str, Any] | list[Any], depth: int) -> None:
         if depth > self._limits.max_depth:
             raise AnswerRefused(
-                f"{self._subject}: {place(index, self._total, path)} is nested deeper than "
+                f"{self._subject}: {place(index, self._total, named(path))} is nested deeper than "
                 f"{self._limits.max_depth} levels"
             )
         self._nested = True
         if isinstance(value, list):
             for position, inner in enumerate(value):
-                self._examine_value(index, f"{path}.{position}", inner, depth)
+                self._examine_value(index, (path, position), inner, depth)
             return
         for key, inner in value.items():
             if "." in key:
                 self._dotted = True
-            self._examine_value(index, joined(path, key), inner, depth)
+            self._examine_value(index, (path, key), inner, depth)
 
     def _refuse_collisions(self, index: int, one: dict[str, Any]) -> None:
         # Without goTemplate Argo CD flattens a set with dots, and of two equal names keeps a random one.
@@ -399,9 +427,10 @@ class _Examiner:
                 "with dots; rename one"
             )
 
-    def _note(self, kind: str, index: int, path: str) -> None:
+    def _note(self, kind: str, index: int, path: Path) -> None:
         self._counts[kind] = self._counts.get(kind, 0) + 1
-        self._first.setdefault(kind, place(index, self._total, path))
+        if kind not in self._first:
+            self._first[kind] = place(index, self._total, named(path))
 
 
 _RISKS = {

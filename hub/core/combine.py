@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hub.core.answer import CheckedAnswer, Limits, check_sets, place, shown
+from hub.core.answer import CheckedAnswer, Limits, beyond_float, check_sets, place, shown
 from hub.core.elements import elements_in, list_path, spread
 from hub.core.errors import AnswerRefused
 from hub.core.identity import WHOLE, Basis, identities, is_missing
@@ -112,6 +112,10 @@ def combine(
         AnswerRefused: the answers do not fit together, or break the route's rules.
     """
     subject = f'route "{recipe.route}"'
+    if recipe.values.numbers == "exact":
+        for backend, answer in members:
+            if answer.beyond_float:
+                raise beyond_float(f'backend "{backend}"', answer.beyond_float)
     found, origins = recipe.found, _origins(members, recipe.combine)
     needs_sets = recipe.rules.required_keys or recipe.rules.unique_by or found.needs_sets
     sets: list[dict[str, Any]] | None

@@ -57,17 +57,22 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
+from hub.core.texts import plain
+
 MIN_RETRY_AFTER_S = 1
 MAX_RETRY_AFTER_S = 3600
 
 
 class HubError(Exception):
-    """A refusal. Never raised itself; its leaves are."""
+    """A refusal. Never raised itself; its leaves are. Its text becomes one line, and is cut when it is long."""
 
     status: ClassVar[int]
     reason: ClassVar[str]
     is_own: ClassVar[bool] = False
     retry_after_s: int | None = None
+
+    def __init__(self, text: str) -> None:
+        super().__init__(plain(text))
 
 
 class InvalidRequest(HubError):

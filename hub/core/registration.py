@@ -10,6 +10,7 @@ import msgspec
 from hub.core.directory import MAX_PATTERNS
 from hub.core.keys import MAX_KEY_CHARS, MAX_KEYS
 from hub.core.nesting import NestedTooDeeply, check_levels
+from hub.core.texts import plain
 
 if TYPE_CHECKING:
     from hub.core.directory import BackendInfo, Grant
@@ -27,6 +28,9 @@ class RegistrationError(Exception):
     """An instance is turned away; ``code`` is the gRPC status's name, the text is for the backend's author."""
 
     code: ClassVar[Code]
+
+    def __init__(self, text: str) -> None:
+        super().__init__(plain(text))
 
 
 class Malformed(RegistrationError):

@@ -12,10 +12,12 @@ import msgspec
 
 from hub.core.answer import place, shown
 from hub.core.errors import AnswerRefused, InputRefused
-from hub.core.flattened import joined
+from hub.core.flattened import named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from hub.core.flattened import Path
 
 Numbers = Literal["exact", "text"]
 Nulls = Literal["keep", "drop", "refuse"]
@@ -98,7 +100,7 @@ class _Writer:
             echoed[key] = parameters[key]
         return echoed
 
-    def _value(self, value: Any, path: str | None) -> Any:
+    def _value(self, value: Any, path: Path | None) -> Any:
         if type(value) is str or type(value) is bool:
             return value
         if type(value) is int or type(value) is float:
@@ -106,9 +108,9 @@ class _Writer:
         if value is None:
             return self._null(path)
         if type(value) is list:
-            return [self._element(inner, f"{path}.{position}") for position, inner in enumerate(value)]
+            return [self._element(inner, (path, position)) for position, inner in enumerate(value)]
         return {
-            key: self._value(inner, joined(path, key))
+            key: self._value(inner, (path, key))
             for key, inner in value.items()
             if inner is not None or self._rules.nulls != "drop"
         }
@@ -121,14 +123,17 @@ class _Writer:
         # The one integer that Python's integers cannot hold.
         return "-0" if value == 0 and str(value) == "-0.0" else value
 
-    def _null(self, path: str | None) -> None:
+    def _null(self, path: Path | None) -> None:
         if self._rules.nulls == "refuse":
-            raise AnswerRefused(f"{self._subject}: {place(self._index, self._total, path)} is null")
+            raise AnswerRefused(f"{self._subject}: {self._place(path)} is null")
 
-    def _element(self, value: Any, path: str) -> Any:
+    def _element(self, value: Any, path: Path) -> Any:
         if value is None and self._rules.nulls == "drop":
             raise AnswerRefused(
-                f"{self._subject}: {place(self._index, self._total, path)} is a null in a list, which cannot be "
+                f"{self._subject}: {self._place(path)} is a null in a list, which cannot be "
                 "dropped without moving its neighbours"
             )
         return self._value(value, path)
+
+    def _place(self, path: Path | None) -> str:
+        return place(self._index, self._total, None if path is None else named(path))

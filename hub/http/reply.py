@@ -7,6 +7,7 @@ a 200 is made from a whole ``Answer`` only, everything else is JSON with a messa
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from hub.core.errors import HubError
 
 MAX_REFUSAL_BYTES = 512
-
-_CUT_CHARS = 8  # At a time, until the rest fits.
 
 _encode = msgspec.json.Encoder().encode
 
@@ -77,8 +76,14 @@ def refused(error: HubError, request_id: str, *, allow: str | None = None) -> Re
 
 def refusal_body(message: str, reason: str) -> bytes:
     """The document of an error; a message that is too long is cut at a character."""
-    body = _encode({"message": message, "error": reason})
-    while len(body) > MAX_REFUSAL_BYTES:
-        message = message.removesuffix("…")[:-_CUT_CHARS] + "…"
-        body = _encode({"message": message, "error": reason})
-    return body
+    # Cut once before it is encoded: each character takes a byte at least.
+    if len(message) <= MAX_REFUSAL_BYTES and len(body := _error(message, reason)) <= MAX_REFUSAL_BYTES:
+        return body
+    fitting = bisect_right(
+        range(MAX_REFUSAL_BYTES), MAX_REFUSAL_BYTES, key=lambda chars: len(_error(message[:chars] + "…", reason))
+    )
+    return _error(message[: fitting - 1] + "…", reason)
+
+
+def _error(message: str, reason: str) -> bytes:
+    return _encode({"message": message, "error": reason})

@@ -14,10 +14,17 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO, cast
 import msgspec
 import structlog
 
+from hub.core.texts import plain, shortened
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, MutableMapping
 
 Format = Literal["auto", "json", "human"]
+
+MAX_LINE_CHARS = 16 * 1024
+"""A longer line has its fields cut: what collects logs splits or drops lines of more (container runtimes: 16 KiB)."""
+
+_MAX_FIELD_CHARS = 2048
 
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -56,6 +63,7 @@ def _human(stream: TextIOBase, level: str, *, colors: bool) -> Log:
         structlog.WriteLogger(cast("TextIO", stream)),
         wrapper_class=structlog.make_filtering_bound_logger(level.upper()),
         processors=[
+            _harmless,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S"),
             structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=24),
@@ -107,7 +115,24 @@ class JsonLog:
         except (UnicodeError, TypeError):
             # Half of a surrogate pair, from a file name for instance; a line is never lost because of what is in it.
             text = json.dumps(line, default=repr)
+        if len(text) > MAX_LINE_CHARS:
+            text = json.dumps({name: _bounded(value) for name, value in line.items()}, ensure_ascii=False)
         self._write(text + "\n")
+
+
+def _bounded(value: Any) -> Any:
+    """A field of a line that is too long: its middle is cut out."""
+    if isinstance(value, bool | int | float | None):
+        return value
+    return shortened(value if isinstance(value, str) else json.dumps(value, default=repr), _MAX_FIELD_CHARS)
+
+
+def _harmless(_log: object, _level: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Text that a terminal would obey, or that would fill it, as what it looks like."""
+    return {
+        name: plain(shortened(value, _MAX_FIELD_CHARS), _MAX_FIELD_CHARS) if isinstance(value, str) else value
+        for name, value in fields.items()
+    }
 
 
 class _TogetherWritten(TextIOBase):

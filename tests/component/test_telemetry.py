@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -26,7 +27,7 @@ from hub.core.events import (
     RegistrationRefused,
     RequestEnded,
 )
-from hub.telemetry.logs import logger
+from hub.telemetry.logs import MAX_LINE_CHARS, logger
 from hub.telemetry.metrics import LATENCY_BUCKETS_S, Metrics, SnapshotCollector
 from hub.telemetry.telemetry import KEPT_NOTICES, Telemetry
 
@@ -45,7 +46,8 @@ class Told:
     def __init__(self, format_: Any = "json", stream: io.StringIO | None = None) -> None:
         self.stream = stream or io.StringIO()
         self.registry = CollectorRegistry()
-        self.telemetry = Telemetry(Metrics(self.registry, "1.2.3"), logger(format_, "debug", self.stream))
+        self.log = logger(format_, "debug", self.stream)
+        self.telemetry = Telemetry(Metrics(self.registry, "1.2.3"), self.log)
 
     @property
     def lines(self) -> list[dict[str, Any]]:
@@ -270,6 +272,24 @@ def test_a_text_of_somebody_else_stays_inside_its_line(text: str) -> None:
     told.telemetry.emit(RegistrationRefused(backend="", code="INVALID_ARGUMENT", detail=text))
     assert told.stream.getvalue().count("\n") == 1
     assert told.lines[0]["detail"] == text
+
+
+def test_a_line_that_is_too_long_is_cut_in_its_fields() -> None:
+    told = Told()
+    told.log.info("event", long="a" * 1_000_000 + "end", many=["b" * 1_000_000], number=3)
+    (line,) = told.lines
+    assert (line["event"], line["number"]) == ("event", 3)
+    assert "aaa … aaa" in line["long"]
+    assert line["long"].endswith("end")
+    assert len(told.stream.getvalue()) < MAX_LINE_CHARS
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "a\rforged", "\u202e", "two\nlines", "\x1b]0;x\x07"])
+def test_a_terminal_is_sent_nothing_to_obey(text: str) -> None:
+    told = Told("human", Terminal())
+    told.log.info("event", text=text)
+    colorless = re.sub(r"\x1b\[[0-9;]*m", "", told.stream.getvalue())
+    assert colorless.rstrip("\n").isprintable()
 
 
 def test_auto_is_for_a_person_at_a_terminal_and_for_a_machine_elsewhere() -> None:

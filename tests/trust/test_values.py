@@ -125,3 +125,31 @@ async def test_two_values_with_one_dotted_name_never_leave(bench: Bench) -> None
     await bench.open(route={"echo": ["a"]})
     for body in (b'[{"a":{"b":"1"},"a.b":"2"}]', b'[{"a.b":"2"}]', b'[{"x":["1"],"x.0":"2"}]'):
         assert (await bench.ask(says(body), a={"b": "1"})).reason == "answer_refused"
+
+
+LARGEST = 2**1024 - 2**970 - 1  # One more rounds to a number that a float of 64 bits does not have.
+
+
+@pytest.mark.parametrize("number", [LARGEST + 1, -LARGEST - 1, 10**400], ids=["just", "negative", "far"])
+async def test_an_integer_that_argo_cd_cannot_read_is_refused_unless_it_leaves_as_text(
+    bench: Bench, number: int
+) -> None:
+    await bench.open(route={"numbers": "exact"})
+    reply = await bench.ask(says(b'[{"a":"x"},{"b":[%d]}]' % number))
+    assert (reply.status, reply.reason) == (502, "answer_refused")
+    assert 'backend "b": set 2 of 2, key "b.0" is an integer too large for Argo CD' in reply.message
+
+
+async def test_the_largest_integer_that_argo_cd_can_read_is_sent(bench: Bench) -> None:
+    await bench.open()
+    assert (await bench.ask(says(b'[{"a":%d}]' % LARGEST))).sets == [{"a": LARGEST}]
+
+
+async def test_an_integer_of_any_size_leaves_as_text(bench: Bench) -> None:
+    await bench.open(route={"numbers": "text"})
+    assert (await bench.ask(says(b'[{"a":%d}]' % 10**400))).sets == [{"a": str(10**400)}]
+
+
+async def test_an_input_that_argo_cd_could_not_read_back_is_not_copied_into_a_set(bench: Bench) -> None:
+    await bench.open(route={"echo": ["size"]})
+    assert (await bench.ask(says(b'[{"a":"x"}]'), size=10**400)).reason == "answer_refused"

@@ -13,7 +13,7 @@ import pytest
 
 from hub.core.answer import Limits, check
 from hub.core.errors import AnswerRefused
-from hub.core.flattened import leaves, twice
+from hub.core.flattened import leaves, named, twice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def test_the_recording_has_sets_of_both_kinds() -> None:
 
 def test_each_set_has_the_names_that_argo_cd_makes() -> None:
     for one in RECORDED:
-        assert sorted({path for path, _ in leaves(one["set"])}, key=str.encode) == one["names"]
+        assert sorted({named(path) for path, _ in leaves(one["set"])}, key=str.encode) == one["names"]
 
 
 def test_a_set_is_refused_if_argo_cd_would_lose_one_of_its_values() -> None:
