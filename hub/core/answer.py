@@ -122,7 +122,7 @@ def check(  # noqa: PLR0913 - each is named at the call
     Raises:
         AnswerRefused: it breaks the contract; the text names the set and the key.
     """
-    if before is not None and (amended := _amended(raw, before, limits, digest, identify=identify)) is not None:
+    if before is not None and (amended := amend(raw, before, limits, digest, identify=identify)) is not None:
         return amended
     sets, notices, lists, beyond_float = _read(raw, subject, limits)
     sets_json = _encode(sets)
@@ -142,10 +142,19 @@ def check(  # noqa: PLR0913 - each is named at the call
     )
 
 
-def _amended(raw: bytes, before: CheckedAnswer, limits: Limits, digest: str, *, identify: bool) -> CheckedAnswer | None:
+def amend(  # noqa: PLR0913 - each is named at the call
+    raw: bytes,
+    before: CheckedAnswer,
+    limits: Limits,
+    digest: str,
+    *,
+    identify: bool,
+    max_middle_bytes: int | None = None,
+) -> CheckedAnswer | None:
     """An answer that differs from the one before in a part of it, of which only that part is read.
 
-    ``None`` where anything is out of the ordinary, whatever it is: reading the whole then tells.
+    ``None`` where anything is out of the ordinary, whatever it is, or more than ``max_middle_bytes`` differ: reading
+    the whole then tells.
     """
     if before.starts is None or len(raw) > limits.max_bytes or (identify and len(before.identities) != before.count):
         return None
@@ -153,7 +162,10 @@ def _amended(raw: bytes, before: CheckedAnswer, limits: Limits, digest: str, *, 
         # What is gone may have had some of the elements.
         return None
     made = amendment(before.sets_json, before.starts, raw)
-    if made is None or len(made.middle) > len(raw) // 2:
+    most_bytes = len(raw) // 2
+    if max_middle_bytes is not None:
+        most_bytes = min(most_bytes, max_middle_bytes)
+    if made is None or len(made.middle) > most_bytes:
         return None
     try:
         sets = _decode_texts(made.middle)

@@ -117,12 +117,11 @@ def combine(
             if answer.beyond_float:
                 raise beyond_float(f'backend "{backend}"', answer.beyond_float)
     found, origins = recipe.found, _origins(members, recipe.combine)
-    needs_sets = recipe.rules.required_keys or recipe.rules.unique_by or found.needs_sets
     sets: list[dict[str, Any]] | None
     if _is_plain(recipe):
         sets_json = _joined([answer.sets_json for _, answer in members])
         count = sum(answer.count for _, answer in members)
-        sets = _decode_sets(sets_json) if needs_sets else None
+        sets = _decode_sets(sets_json) if _needs_sets(recipe) else None
     else:
         sets = _rewritten(members, recipe, parameters, limits)
         sets_json, count = _encode(sets), len(sets)
@@ -203,6 +202,15 @@ def _check_elements(sets: list[dict[str, Any]], path: ListPath, route: str, limi
             f'route "{route}": the lists under "{path.text}" have more than {limits.max_sets} elements together '
             "(limits.max_sets); Applications are left unchanged"
         )
+
+
+def reads_sets(recipe: Recipe) -> bool:
+    """Whether every parameter set is read to combine it, rather than the members' texts put together."""
+    return not _is_plain(recipe) or _needs_sets(recipe)
+
+
+def _needs_sets(recipe: Recipe) -> bool:
+    return bool(recipe.rules.required_keys or recipe.rules.unique_by or recipe.found.needs_sets)
 
 
 def _is_plain(recipe: Recipe) -> bool:

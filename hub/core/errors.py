@@ -35,6 +35,7 @@
     │   ├── StoreUninitialised
     │   ├── StoreLost
     │   ├── StoreDamaged
+    │   ├── CheckFailed
     │   ├── RouteBusy
     │   ├── Shedding
     │   └── Draining
@@ -282,6 +283,12 @@ class StoreDamaged(Unavailable):
     """A record of the store cannot be read."""
 
     reason = "store_damaged"
+
+
+class CheckFailed(Unavailable):
+    """The process that checks large answers could not be started, or ended."""
+
+    reason = "check_failed"
 
 
 class RouteBusy(Unavailable):

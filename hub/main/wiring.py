@@ -19,6 +19,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from hub import __version__
+from hub.apart.processes import Processes
 from hub.core.clients import Client
 from hub.core.directory import Directory, Grant
 from hub.core.events import CertificateInForce, ConfigurationDoubtful, HubStarted, InternalFault, ProxyIgnored
@@ -59,6 +60,7 @@ from hub.service.membership import Membership, MembershipLimits, stored_claims, 
 from hub.service.names import FollowedNames
 from hub.service.overview import Overview
 from hub.service.pool import Pool
+from hub.service.reading import Reading
 from hub.service.remembered import RememberedAnswers
 from hub.service.retention import keep_bounded
 from hub.service.routing import Routing
@@ -78,6 +80,7 @@ if TYPE_CHECKING:
     from hub.service.ports import Events, Link
 
 _KEY_BYTES = 32
+_LARGE_AT_ONCE = 2  # Answers that are checked at the same time: each takes a processor, and ten times its own memory.
 
 DEV_CLIENT = Client(name="dev")
 
@@ -162,7 +165,9 @@ class Hub:
         self._routing = Routing(directory)
         self._remembered = RememberedAnswers(max_entries=limits.remembered_entries, max_bytes=limits.remembered_bytes)
         timekeeper = Timekeeper()
-        asker = Asker(pool=self._pool, events=self.telemetry, clock=clock, timekeeper=timekeeper, limits=limits.answer)
+        apart = await stack.enter_async_context(Processes(most=_LARGE_AT_ONCE))
+        reading = Reading(apart, limits.answer)
+        asker = Asker(pool=self._pool, events=self.telemetry, clock=clock, timekeeper=timekeeper, reading=reading)
         schemas = JsonSchemas()
         self._taught = TaughtKeys(
             store=store, events=self.telemetry, clock=time.time, audit=audit, routing=self._routing
@@ -204,7 +209,7 @@ class Hub:
             events=self.telemetry,
             clock=clock,
             timekeeper=timekeeper,
-            limits=limits.answer,
+            reading=reading,
         )
         self._dialler = await stack.enter_async_context(
             ChannelDialler(

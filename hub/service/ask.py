@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from hub.core.answer import CheckedAnswer, Limits, Notice, check
 from hub.core.errors import (
     AnswerRefused,
     BackendAbsent,
@@ -28,10 +27,12 @@ from hub.service.pool import Pool, Turn, unresponsive
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hub.core.answer import CheckedAnswer, Notice
     from hub.core.deadline import Deadline
     from hub.core.directory import Instance
     from hub.core.question import Question
     from hub.core.routes import Route
+    from hub.service.reading import Reading
     from hub.service.timekeeper import Timekeeper
 
 _ATTEMPTS = 2  # One retry, because a lost connection costs Argo CD three minutes otherwise.
@@ -74,7 +75,7 @@ class Asker:
         events: ports.Events,
         clock: ports.Clock,
         timekeeper: Timekeeper,
-        limits: Limits,
+        reading: Reading,
         stopwatch: ports.Clock = time.perf_counter,
     ) -> None:
         """``clock`` is the loop's, for deadlines; it may be coarse, so ``stopwatch`` measures."""
@@ -83,7 +84,7 @@ class Asker:
         self._events = events
         self._clock = clock
         self._timekeeper = timekeeper
-        self._limits = limits
+        self._reading = reading
         self._breakages = Breakages()
 
     async def ask_all(self, inquiry: Inquiry) -> list[Answered]:
@@ -146,7 +147,7 @@ class Asker:
         try:
             with self._timekeeper.until(deadline):
                 raw = await self._ask_instance(inquiry, backend, deadline, known, tried)
-            answer, checked = self._checked(raw, known, inquiry, backend)
+                answer, checked = await self._checked(raw, known, inquiry, backend)
             outcome = "ok"
         except TimeoutError as error:
             outcome = DeadlinePassed.reason
@@ -246,7 +247,7 @@ class Asker:
                 )
             )
 
-    def _checked(
+    async def _checked(
         self, raw: ports.RawAnswer, known: CheckedAnswer | None, inquiry: Inquiry, backend: str
     ) -> tuple[CheckedAnswer, Literal["read", "same", "not_modified"]]:
         """The answer, and how it passed the check."""
@@ -258,10 +259,9 @@ class Asker:
             return known, "not_modified"
         if known is not None and raw.sets_json == known.raw and raw.digest == known.digest:
             return known, "same"
-        answer = check(
+        answer = await self._reading.check(
             raw.sets_json,
             subject=f'backend "{backend}"',
-            limits=self._limits,
             digest=raw.digest,
             before=known,
             identify=inquiry.route.guarded and not inquiry.identification.reads(backend),

@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from hub.core.combine import Answer, First, combine
+from hub.core.combine import Answer, First
 from hub.core.deadline import Deadline
 from hub.core.errors import DeadlinePassed, HubError, StoreFailed
 from hub.core.events import AnswerCached
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from hub.core.answer import CheckedAnswer, Limits
+    from hub.core.answer import CheckedAnswer
     from hub.core.clients import Client
     from hub.core.keys import Identification
     from hub.core.routes import Route
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hub.service.lastgood import LastGoodAnswers
     from hub.service.losses import Row
     from hub.service.ports import Clock, Events
+    from hub.service.reading import Reading
     from hub.service.remembered import RememberedAnswers
     from hub.service.routing import Routing
     from hub.service.timekeeper import Timekeeper
@@ -82,7 +83,7 @@ class Execute:
         events: Events,
         clock: Clock,
         timekeeper: Timekeeper,
-        limits: Limits,
+        reading: Reading,
     ) -> None:
         self._keeper = keeper
         self._routing = routing
@@ -99,7 +100,7 @@ class Execute:
         self._events = events
         self._clock = clock
         self._timekeeper = timekeeper
-        self._limits = limits
+        self._reading = reading
         self._flights: Flights[Answer] = Flights(clock)
         self._settling: WeakValueDictionary[Question, asyncio.Lock] = WeakValueDictionary()
 
@@ -220,7 +221,10 @@ class Execute:
                 # Several asks of one question may be under way, and what one is compared to is what another one sets.
                 async with self._only_one(without(question, route.ignored_inputs)):
                     known = self._unchanged(inquiry, answered, remembered)
-                    answer = self._combined(inquiry, parameters, answered) if known is None else known.combined
+                    if known is None:
+                        answer = await self._combined(inquiry, parameters, answered)
+                    else:
+                        answer = known.combined
                     row = await self._settled(inquiry, answer, is_other=known is None or bool(route.ignored_inputs))
                     if known is None or fresh_for_s > 0:
                         row = row or (None if known is None else known.row)
@@ -241,9 +245,9 @@ class Execute:
             return None
         return remembered if self._remembered.has(inquiry.question, remembered) else None
 
-    def _combined(self, inquiry: Inquiry, parameters: Mapping[str, Any], answered: list[Answered]) -> Answer:
+    async def _combined(self, inquiry: Inquiry, parameters: Mapping[str, Any], answered: list[Answered]) -> Answer:
         members = [(one.backend, one.answer) for one in answered]
-        return combine(members, inquiry.route.recipe(inquiry.identification), parameters, self._limits)
+        return await self._reading.combine(members, inquiry.route.recipe(inquiry.identification), parameters)
 
     def _only_one(self, question: Question) -> asyncio.Lock:
         lock = self._settling.get(question)

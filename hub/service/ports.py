@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from hub.core.answer import Notice
     from hub.core.deadline import Deadline
     from hub.core.directory import BackendInfo
     from hub.core.events import Event
     from hub.core.names import HostName
+
+
+T = TypeVar("T")
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +78,23 @@ class Broken(AskError):
 
 class Fatal(Exception):
     """The process cannot go on: the text says why. Its supervisor ends it."""
+
+
+class WorkLost(Exception):
+    """Work in another process ended without a result. The text says how."""
+
+
+class Apart(Protocol):
+    """Where work is done that would stop everything else."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """What ``work`` returns: a function of a module with arguments that another process can be given.
+
+        Raises:
+            WorkLost: it could not be started, or did not come to an end.
+            Exception: what ``work`` raises.
+        """
+        ...
 
 
 class Link(Protocol):

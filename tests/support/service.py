@@ -31,6 +31,7 @@ from hub.service.lastgood import LastGoodAnswers
 from hub.service.membership import Membership, MembershipLimits
 from hub.service.overview import Overview
 from hub.service.pool import Pool
+from hub.service.reading import Reading
 from hub.service.remembered import RememberedAnswers
 from hub.service.routing import Routing
 from hub.service.taught import TaughtKeys
@@ -39,8 +40,11 @@ from tests.support.fakes import FakeDialler, FakeEvents, FakeLink, FakeSchemas, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeVar
 
-    from hub.service.ports import Dialler, Link, Names, RawAnswer
+    from hub.service.ports import Apart, Dialler, Link, Names, RawAnswer
+
+    T = TypeVar("T")
 
 ARGOCD = Client(name="argocd")
 NOBODY = Caller(lambda: None)
@@ -67,6 +71,13 @@ def info(instance: str = "one", backend: str = "images", *patterns: str, **more:
     return BackendInfo(name=backend, instance=instance, application_sets=patterns, **more)
 
 
+class Here:
+    """Does at once what a hub does in another process."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        return work()
+
+
 class Service:
     """A hub without edges. Tests attach links, ask, and look."""
 
@@ -78,11 +89,13 @@ class Service:
         claims: dict[str, tuple[str, ...]] | None = None,
         answer_limits: Limits | None = None,
         remembered_entries: int = 100,
+        remembered_bytes: int = 1_000_000,
         others: Callable[[str], Grant] | None = None,
         initialised: bool = True,
         names: Names | None = None,
         dialler: Dialler | None = None,
         kept_questions: int = 1000,
+        apart: Apart | None = None,
         **limits: Any,
     ) -> None:
         self.now = asyncio.get_running_loop().time
@@ -98,8 +111,8 @@ class Service:
         )
         self.pool = Pool(self.directory, self.now)
         self.routing = Routing(self.directory)
-        self.remembered = RememberedAnswers(max_entries=remembered_entries, max_bytes=1_000_000)
-        answer_limits = answer_limits or Limits()
+        self.remembered = RememberedAnswers(max_entries=remembered_entries, max_bytes=remembered_bytes)
+        reading = Reading(apart or Here(), answer_limits or Limits())
         schemas = FakeSchemas()
         audit = AuditLog(self.store, self.now)
         self.taught = TaughtKeys(
@@ -122,9 +135,7 @@ class Service:
         self.freezes = Freezes(store=self.store, events=self.events, clock=self.now, audit=audit, accepted=self.guard)
         self.last_good = LastGoodAnswers(self.store, self.events, self.now)
         timekeeper = Timekeeper()
-        self.asker = Asker(
-            pool=self.pool, events=self.events, clock=self.now, timekeeper=timekeeper, limits=answer_limits
-        )
+        self.asker = Asker(pool=self.pool, events=self.events, clock=self.now, timekeeper=timekeeper, reading=reading)
         self.keeper = StoreKeeper(
             store=self.store,
             events=self.events,
@@ -154,7 +165,7 @@ class Service:
             events=self.events,
             clock=self.now,
             timekeeper=timekeeper,
-            limits=answer_limits,
+            reading=reading,
         )
         self.membership = Membership(
             directory=self.directory,
