@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 from hub.apart.outcome import LENGTH_BYTES, Outcome
-from hub.service.ports import WorkLost
+from hub.service.ports import WorkLost, WorkNotStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,13 +39,14 @@ class Processes:
         self._running: set[_Process] = set()
         self._ending: set[asyncio.Task[int]] = set()
 
-    async def run(self, work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T], *, within_s: float | None = None) -> T:
         """What ``work`` returns: a function of a module, or a ``partial`` of one, with arguments that can be pickled.
 
-        Whoever cancels this ends the process.
+        Whoever cancels this ends the process. ``within_s`` counts from when there is one.
 
         Raises:
-            WorkLost: the process could not be started, or ended before it said anything.
+            WorkNotStarted: the process could not be started.
+            WorkLost: it ended before it said anything, or did not say anything in time.
             Exception: what ``work`` raises.
         """
         async with self._turns:
@@ -53,7 +54,10 @@ class Processes:
             self._running.add(process)
             outcome = None
             try:
-                outcome = await process.run(pickle.dumps(work, pickle.HIGHEST_PROTOCOL))
+                async with asyncio.timeout(within_s):
+                    outcome = await process.run(pickle.dumps(work, pickle.HIGHEST_PROTOCOL))
+            except TimeoutError as error:
+                raise WorkLost(f"it takes longer than {within_s:g} s") from error
             finally:
                 self._running.discard(process)
                 if outcome is None or outcome.peak_bytes > _KEPT_BELOW_BYTES or self._idle is not None:
@@ -111,7 +115,7 @@ class _Process:
                 self._process = _started(theirs, memory_bytes)
             except OSError as error:
                 self._socket.close()
-                raise WorkLost(f"a process could not be started: {error.strerror}") from error
+                raise WorkNotStarted(f"a process could not be started: {error.strerror}") from error
 
     async def run(self, work: bytes) -> Outcome:
         """Send a function, and wait for what comes of it."""

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from hub.core.nesting import MAX_LEVELS
+from hub.core.question import MAX_INPUT_DEPTH
 
 # In Python "$" matches before a final line break too; the lookahead rules that out.
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$(?!\n)"
@@ -444,6 +445,31 @@ class Limits(_Entry, frozen=True, kw_only=True):
         Bytes, Meta(description="Request line and headers; beyond this, a 400. Argo CD sends a few hundred bytes.")
     ] = 16 * 1024
     max_body_bytes: Annotated[Bytes, Meta(description="Request body; beyond this, a 413.")] = 1024 * 1024
+    max_input_depth: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=MAX_LEVELS,
+            description=f"Levels of nesting in `input.parameters`; beyond this, a 400. At most {MAX_LEVELS}.",
+        ),
+    ] = MAX_INPUT_DEPTH
+    schema_time: Annotated[
+        Duration,
+        Meta(
+            description="Time to check an input against a backend's schema, and to compile a schema; beyond this, a "
+            "502. It applies to schemas that are not certain to be quick: those the hub checks in another process."
+        ),
+    ] = "1s"
+    schema_memory_bytes: Annotated[
+        int,
+        Meta(
+            ge=128 * 1024 * 1024,
+            le=10**15,
+            description="Address space of each process (at most two) that checks inputs against such schemas. A "
+            "process starts with about 60 MiB. At least 128 MiB.",
+            extra={"expected": "a number of bytes of at least 134217728"},
+        ),
+    ] = 256 * 1024 * 1024
     body_timeout: Annotated[Duration, Meta(description="Time for a request's body to arrive.")] = "10s"
     keepalive: Annotated[
         Duration,

@@ -42,6 +42,7 @@
     ├── BadGateway          502
     │   ├── BackendFailed
     │   ├── LimitExceeded
+    │   ├── SchemaLimit
     │   └── AnswerRefused
     ├── DeadlinePassed      504
     └── InternalError       500
@@ -328,6 +329,12 @@ class LimitExceeded(BadGateway):
     """A backend says that the answer or the question is larger than one side accepts."""
 
     reason = "limit_exceeded"
+
+
+class SchemaLimit(BadGateway):
+    """Checking an input against a backend's schema takes more time or memory than allowed."""
+
+    reason = "schema_limit"
 
 
 class AnswerRefused(BadGateway):

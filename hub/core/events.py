@@ -205,6 +205,14 @@ class BackendFailure(Event, frozen=True, kw_only=True):
     detail: str
 
 
+class SchemaExceeded(Event, frozen=True, kw_only=True):
+    """Checking an input against a backend's schema exceeded a limit; ``detail`` says which."""
+
+    backend: str
+    application_set_name: str
+    detail: str
+
+
 class InstanceJoined(Event, frozen=True, kw_only=True):
     """An instance can be asked from now on."""
 

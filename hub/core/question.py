@@ -14,6 +14,11 @@ GETPARAMS = "/api/v1/getparams.execute"
 
 MAX_NAME_CHARS = 253  # Kubernetes' limit for the name of an object.
 
+MAX_INPUT_DEPTH = 64
+"""Lists and objects inside each other in an input, unless the configuration says otherwise."""
+
+_ENVELOPE_LEVELS = 2  # Around "parameters".
+
 EMPTY_INPUT = b"{}"
 
 
@@ -53,21 +58,22 @@ _decode = msgspec.json.Decoder(_Envelope).decode
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
-def parse_call(body: bytes) -> Call:
+def parse_call(body: bytes, *, max_input_depth: int = MAX_INPUT_DEPTH) -> Call:
     """Read a request's body.
 
-    Unknown fields of the envelope are ignored, because newer versions of Argo CD will send more of them.
+    Unknown fields of the envelope are ignored, because newer versions of Argo CD will send more of them. They may not
+    be nested deeper than ``input.parameters``, whose lists and objects inside each other are counted from one.
 
     Raises:
-        InvalidRequest: it is not JSON, has a wrong type somewhere, or names no ApplicationSet.
+        InvalidRequest: it is not JSON, has a wrong type somewhere, is nested too deeply, or names no ApplicationSet.
     """
     try:
-        check_levels(body)
+        check_levels(body, _ENVELOPE_LEVELS + max_input_depth)
         envelope = _decode(body)
         parameters = envelope.input.parameters
         input_json = _encode(parameters) if parameters else EMPTY_INPUT
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise InvalidRequest(_explain(error)) from error
+        raise InvalidRequest(_explain(error, max_input_depth)) from error
     name = envelope.application_set_name
     if not name:
         raise InvalidRequest('"applicationSetName" is empty')
@@ -88,9 +94,9 @@ def _check_name(field: str, name: str) -> None:
         raise InvalidRequest(f'"{field}" has a character that no name has')
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: Exception, max_input_depth: int) -> str:
     if isinstance(error, NestedTooDeeply):
-        return "the request's body is nested too deeply"
+        return f"the request's body is nested too deeply: limits.max_input_depth is {max_input_depth}"
     if isinstance(error, UnicodeError):
         return "the request's body is not valid UTF-8"
     if isinstance(error, msgspec.ValidationError):

@@ -102,6 +102,9 @@ class HubLimits:
     max_body_bytes: int
     body_timeout_s: float
     keepalive_s: float
+    max_input_depth: int
+    schema_time_s: float
+    schema_memory_bytes: int
     requests_in_flight: int
     remembered_entries: int
     remembered_bytes: int

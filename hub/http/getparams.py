@@ -66,6 +66,7 @@ class GetParams:
         events: Events,
         stopwatch: Clock,
         body_timeout_s: float,
+        max_input_depth: int,
     ) -> None:
         self._execute = execute
         self._authentication = authentication
@@ -73,6 +74,7 @@ class GetParams:
         self._events = events
         self._stopwatch = stopwatch
         self._body_timeout_s = body_timeout_s
+        self._max_input_depth = max_input_depth
 
     async def __call__(self, http: HttpRequest, path_route: str | None, request_id: str) -> Reply:
         """Answer one HTTP request. Nothing but a cancellation leaves here as an exception."""
@@ -98,7 +100,7 @@ class GetParams:
         report.client = client.name
         self._admission.admit(client)
         try:
-            call = parse_call(await self._body(http))
+            call = parse_call(await self._body(http), max_input_depth=self._max_input_depth)
             request = Request(
                 client=client,
                 call=call,

@@ -44,7 +44,7 @@ from hub.rpc.link import Patience
 from hub.rpc.register import Registry
 from hub.rpc.resolver import SystemResolver
 from hub.rpc.server import CannotListen, RpcServer, ServerTls
-from hub.schema import JsonSchemas
+from hub.schema.schemas import JsonSchemas
 from hub.service.ask import Asker
 from hub.service.audit import AuditLog
 from hub.service.bulkhead import Bulkhead
@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from hub.service.ports import Events, Link
 
 _KEY_BYTES = 32
+_SCHEMAS_AT_ONCE = 2
 _LARGE_AT_ONCE = 2  # Answers that are checked at the same time: each takes a processor, and ten times its own memory.
 
 DEV_CLIENT = Client(name="dev")
@@ -168,7 +169,8 @@ class Hub:
         apart = await stack.enter_async_context(Processes(most=_LARGE_AT_ONCE))
         reading = Reading(apart, limits.answer)
         asker = Asker(pool=self._pool, events=self.telemetry, clock=clock, timekeeper=timekeeper, reading=reading)
-        schemas = JsonSchemas()
+        schema_processes = Processes(most=_SCHEMAS_AT_ONCE, memory_bytes=limits.schema_memory_bytes)
+        schemas = JsonSchemas(await stack.enter_async_context(schema_processes), within_s=limits.schema_time_s)
         self._taught = TaughtKeys(
             store=store, events=self.telemetry, clock=time.time, audit=audit, routing=self._routing
         )
@@ -197,7 +199,7 @@ class Hub:
             keeper=self._keeper,
             routing=self._routing,
             completeness=completeness,
-            inputs=Inputs(directory, schemas),
+            inputs=Inputs(directory, schemas, self.telemetry),
             asker=asker,
             remembered=self._remembered,
             guard=self._guard,
@@ -305,6 +307,7 @@ class Hub:
             events=self.telemetry,
             stopwatch=time.perf_counter,
             body_timeout_s=limits.body_timeout_s,
+            max_input_depth=limits.max_input_depth,
         )
         app = App(getparams=getparams, request_ids=self._request_ids, events=self.telemetry)
         self._http_files = settings.http_tls

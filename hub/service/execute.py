@@ -135,7 +135,7 @@ class Execute:
             self._events.emit(_CACHED)
             return remembered.combined
         check_echo(route.values, call.parameters, route.name)
-        self._inputs.check(route, call.parameters)
+        await self._inputs.check(route, call)
         deadline = Deadline(now_s + route.deadline_s)
         self._bulkhead.enter(route)
         try:

@@ -24,7 +24,7 @@ from hub.core.events import (
 from hub.core.registration import Malformed, NotGranted, NotNow, TooMany, check_grant, check_info
 from hub.service import records
 from hub.service.dialled import Dialled
-from hub.service.ports import Change
+from hub.service.ports import Change, WorkNotStarted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -245,8 +245,8 @@ class Membership:
     async def _admit(self, info: BackendInfo) -> None:
         """Check an instance and write down what it claims; the caller joins it before anything else can happen."""
         check_info(info)
-        if info.input_schema_json and (problem := self._schemas.problem(info.input_schema_json)):
-            raise Malformed(f"backend.input_schema_json cannot be used: {problem}")
+        if info.input_schema_json:
+            await self._check_schema(info.input_schema_json)
         async with self._claiming:
             if self._closing:
                 raise NotNow("the hub is shutting down")
@@ -258,6 +258,14 @@ class Membership:
                     await self._save(info.name, claim)
                 except (StoreFailed, StoreLost) as error:
                     raise NotNow("the hub's store cannot be written; nothing was registered") from error
+
+    async def _check_schema(self, schema_json: bytes) -> None:
+        try:
+            problem = await self._schemas.problem(schema_json)
+        except WorkNotStarted as error:
+            raise NotNow(f"backend.input_schema_json cannot be checked now: {error}") from error
+        if problem:
+            raise Malformed(f"backend.input_schema_json cannot be used: {problem}")
 
     def _check_room(self, info: BackendInfo) -> None:
         # The addresses behind a registered name are limited by themselves.

@@ -84,14 +84,19 @@ class WorkLost(Exception):
     """Work in another process ended without a result. The text says how."""
 
 
+class WorkNotStarted(WorkLost):
+    """There is no process for the work."""
+
+
 class Apart(Protocol):
     """Where work is done that would stop everything else."""
 
-    async def run(self, work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T], *, within_s: float | None = None) -> T:
         """What ``work`` returns: a function of a module with arguments that another process can be given.
 
         Raises:
-            WorkLost: it could not be started, or did not come to an end.
+            WorkNotStarted: there is no process for it.
+            WorkLost: it did not come to an end, or not within that time from its start.
             Exception: what ``work`` raises.
         """
         ...
@@ -282,12 +287,21 @@ class WallClock(Protocol):
 class Schemas(Protocol):
     """Checks inputs against the JSON Schemas of backends."""
 
-    def refusal(self, schema_json: bytes, parameters: Mapping[str, Any]) -> str:
-        """Why an input does not fit, with its path; empty when it does."""
+    async def refusal(self, schema_json: bytes, parameters: Mapping[str, Any], input_json: bytes) -> str:
+        """Why an input does not fit, with its path; empty when it does. ``input_json`` is its canonical text.
+
+        Raises:
+            WorkNotStarted: it cannot be checked now.
+            WorkLost: checking it exceeds a limit.
+        """
         ...
 
-    def problem(self, schema_json: bytes) -> str:
-        """Why this cannot be used as a schema; empty when it can."""
+    async def problem(self, schema_json: bytes) -> str:
+        """Why this cannot be used as a schema; empty when it can.
+
+        Raises:
+            WorkNotStarted: it cannot be checked now.
+        """
         ...
 
 

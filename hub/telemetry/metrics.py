@@ -116,6 +116,13 @@ class Metrics:
             ("backend",),
             registry=registry,
         )
+        self.schema_failures = Counter(
+            "appset_hub_schema_failures",
+            "Inputs that could not be checked against a backend's schema within limits.schema_time and "
+            "limits.schema_memory_bytes.",
+            ("backend",),
+            registry=registry,
+        )
         self.registrations = Counter(
             "appset_hub_registrations",
             "Instances that came, by backend and kind.",

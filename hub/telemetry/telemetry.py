@@ -68,6 +68,7 @@ class Telemetry:
             ev.KeysTaught: self._keys_taught,
             ev.KeysForgotten: self._keys_forgotten,
             ev.BackendFailure: self._backend_failure,
+            ev.SchemaExceeded: self._schema_exceeded,
             ev.InstanceJoined: self._instance_joined,
             ev.InstanceLeft: self._instance_left,
             ev.InstanceUnresponsive: self._instance_unresponsive,
@@ -267,6 +268,15 @@ class Telemetry:
             detail=event.detail,
             application_set=event.application_set_name,
             request_id=event.request_id,
+        )
+
+    def _schema_exceeded(self, event: ev.SchemaExceeded) -> None:
+        self._metrics.schema_failures.labels(event.backend).inc()
+        self._log.warning(
+            "schema_exceeded",
+            backend=event.backend,
+            application_set=event.application_set_name,
+            detail=event.detail,
         )
 
     def _instance_joined(self, event: ev.InstanceJoined) -> None:

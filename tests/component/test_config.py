@@ -211,7 +211,11 @@ def test_flags_are_over_the_environment_over_the_file_over_the_default(folder: P
 @pytest.mark.parametrize("setting", list(scalars()), ids=lambda setting: setting.path)
 def test_every_plain_setting_can_be_overridden(setting: Scalar) -> None:
     name = "HUB_" + setting.path.replace(".", "_").upper()
-    taken = {value for value in ("7", "7s", "7%", "observe", "human", "error") if is_taken({name: value}, {}, setting)}
+    taken = {
+        value
+        for value in ("7", "777777777", "7s", "7%", "observe", "human", "error")
+        if is_taken({name: value}, {}, setting)
+    }
     assert taken
     assert taken == {value for value in (*taken,) if is_taken({}, {setting.path: value}, setting)}
 

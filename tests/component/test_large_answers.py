@@ -53,15 +53,15 @@ class Counted:
         self._processes = processes
         self.runs = 0
 
-    async def run(self, work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T], *, within_s: float | None = None) -> T:
         self.runs += 1
-        return await self._processes.run(work)
+        return await self._processes.run(work, within_s=within_s)
 
 
 class Never:
     """A process that has not come to an end yet."""
 
-    async def run(self, _work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T], *, within_s: float | None = None) -> T:  # noqa: ARG002 - as the port.
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -69,7 +69,7 @@ class Never:
 class Lost:
     """A process that something ends."""
 
-    async def run(self, _work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T], *, within_s: float | None = None) -> T:  # noqa: ARG002 - as the port.
         raise WorkLost("its process ended with signal 9")
 
 

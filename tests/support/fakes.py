@@ -229,9 +229,9 @@ class NoNames:
 class FakeSchemas:
     """Knows ``required`` and nothing else of JSON Schema."""
 
-    def refusal(self, schema_json: bytes, parameters: Mapping[str, Any]) -> str:
+    async def refusal(self, schema_json: bytes, parameters: Mapping[str, Any], _input_json: bytes) -> str:
         missing = [key for key in json.loads(schema_json)["required"] if key not in parameters]
         return f"$: {missing[0]} is missing" if missing else ""
 
-    def problem(self, schema_json: bytes) -> str:
+    async def problem(self, schema_json: bytes) -> str:
         return "" if "required" in json.loads(schema_json) else "it requires nothing"

@@ -143,6 +143,7 @@ class Served:
             events=self.events,
             stopwatch=asyncio.get_running_loop().time,
             body_timeout_s=body_timeout_s,
+            max_input_depth=64,
         )
         app = App(getparams=getparams, request_ids=RequestIds("test"), events=self.events)
         self.http = HttpServer(app, max_head_bytes=16 * 1024, max_body_bytes=max_body_bytes, keepalive_s=keepalive_s)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeVar
 
-    from hub.service.ports import Apart, Dialler, Link, Names, RawAnswer
+    from hub.service.ports import Apart, Dialler, Link, Names, RawAnswer, Schemas
 
     T = TypeVar("T")
 
@@ -74,7 +74,7 @@ def info(instance: str = "one", backend: str = "images", *patterns: str, **more:
 class Here:
     """Does at once what a hub does in another process."""
 
-    async def run(self, work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T], *, within_s: float | None = None) -> T:  # noqa: ARG002 - as the port.
         return work()
 
 
@@ -96,6 +96,7 @@ class Service:
         dialler: Dialler | None = None,
         kept_questions: int = 1000,
         apart: Apart | None = None,
+        schemas: Schemas | None = None,
         **limits: Any,
     ) -> None:
         self.now = asyncio.get_running_loop().time
@@ -113,7 +114,7 @@ class Service:
         self.routing = Routing(self.directory)
         self.remembered = RememberedAnswers(max_entries=remembered_entries, max_bytes=remembered_bytes)
         reading = Reading(apart or Here(), answer_limits or Limits())
-        schemas = FakeSchemas()
+        schemas = schemas or FakeSchemas()
         audit = AuditLog(self.store, self.now)
         self.taught = TaughtKeys(
             store=self.store, events=self.events, clock=self.now, audit=audit, routing=self.routing
@@ -153,7 +154,7 @@ class Service:
             keeper=self.keeper,
             routing=self.routing,
             completeness=completeness,
-            inputs=Inputs(self.directory, schemas),
+            inputs=Inputs(self.directory, schemas, self.events),
             asker=self.asker,
             remembered=self.remembered,
             guard=self.guard,

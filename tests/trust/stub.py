@@ -65,12 +65,14 @@ class Stub:
         instance: str = "one",
         claims: Sequence[str] = (),
         unique_by: Sequence[str] = (),
+        schema: Any = None,
     ) -> None:
         self.name = name
         self.behave = behave
         self.instance = instance
         self.claims = claims
         self.unique_by = unique_by
+        self.schema = schema
         self.asked: list[Request] = []
         self.cancelled = 0
         self.attached = asyncio.Event()
@@ -130,7 +132,11 @@ class Stub:
             metadata = (("authorization", f"Bearer {self.name}-token"),)
             self._call = call = registry_pb2_grpc.RegistryServiceStub(channel).Attach(metadata=metadata)
             info = registry_pb2.BackendInfo(
-                name=self.name, instance=self.instance, application_sets=self.claims, unique_by=self.unique_by
+                name=self.name,
+                instance=self.instance,
+                application_sets=self.claims,
+                unique_by=self.unique_by,
+                input_schema_json=b"" if self.schema is None else json.dumps(self.schema).encode(),
             )
             await call.write(registry_pb2.AttachRequest(hello=registry_pb2.Hello(backend=info)))
             welcome = await call.read()

@@ -440,6 +440,7 @@ async def serving(outcome: BaseException | Answer) -> AsyncIterator[int]:
         events=events,
         stopwatch=lambda: 0.0,
         body_timeout_s=1.0,
+        max_input_depth=64,
     )
     server = HttpServer(
         App(getparams=getparams, request_ids=ids, events=events),

@@ -93,8 +93,8 @@ def test_fields_that_are_not_known_yet_are_ignored() -> None:
         (b'{"applicationSetName":"a","input":{"parameters":{"a":"\xed\xa0\x80"}}}',
          "the request's body is not valid UTF-8"),
         (b'{"applicationSetName":"a","input":{"parameters":{"a":' + b"[" * 5000 + b"]" * 5000 + b"}}}",
-         "the request's body is nested too deeply"),
-        (b'{"x":' + b"[" * 100_000, "the request's body is nested too deeply"),
+         "the request's body is nested too deeply: limits.max_input_depth is 64"),
+        (b'{"x":' + b"[" * 100_000, "the request's body is nested too deeply: limits.max_input_depth is 64"),
     ],
     ids=[
         "nothing", "not JSON", "something after it", "NaN", "a list", "null", "no name", "name of another type",
@@ -114,16 +114,19 @@ def deep_call(levels: int) -> bytes:
     return b'{"applicationSetName":"a","input":{"parameters":{"a":' + b"[" * inside + b"]" * inside + b"}}}"
 
 
-@pytest.mark.parametrize("levels", [201, 500, 990, 2000, 5000, 9000, 20_000])
+@pytest.mark.parametrize("levels", [67, 201, 500, 990, 2000, 5000, 9000, 20_000])
 @pytest.mark.parametrize("after", [b"", b"x"], ids=["whole", "broken"])
 def test_a_call_that_is_too_deep_has_one_message(levels: int, after: bytes) -> None:
     with pytest.raises(InvalidRequest) as refused:
         parse_call(deep_call(levels) + after)
-    assert str(refused.value) == "the request's body is nested too deeply"
+    assert str(refused.value) == "the request's body is nested too deeply: limits.max_input_depth is 64"
 
 
-def test_a_call_of_two_hundred_levels_is_good() -> None:
-    assert parse_call(deep_call(200)).input_json.count(b"[") == 197
+def test_an_input_may_be_as_deep_as_the_limit_says() -> None:
+    assert parse_call(deep_call(66)).input_json.count(b"[") == 63
+    assert parse_call(deep_call(10), max_input_depth=8).input_json.count(b"[") == 7
+    with pytest.raises(InvalidRequest, match=r"limits\.max_input_depth is 8"):
+        parse_call(deep_call(11), max_input_depth=8)
 
 
 @pytest.mark.parametrize(
