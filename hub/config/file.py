@@ -194,8 +194,10 @@ class Backend(_Entry, frozen=True, kw_only=True):
     addresses: Annotated[
         list[Pattern],
         Meta(
-            description="Patterns of the addresses it may register for the hub to connect to. None by default, so that "
-            "a backend cannot point the hub at arbitrary addresses."
+            description="Patterns of the addresses (`host:port`) it may register for the hub to connect to. None by "
+            "default, so that a backend cannot point the hub at arbitrary addresses. Loopback, link-local, metadata "
+            "and IPv4-mapped addresses need a pattern that names the host, such as `127.0.0.1:*`; so do such addresses "
+            "behind an admitted name."
         ),
     ] = []
     address: Annotated[

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from hub.core.patterns import any_matches, matcher, without_overlap
+from hub.core.addresses import admits
+from hub.core.patterns import matcher, without_overlap
 from hub.core.routes import Claim, Unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+    from hub.core.addresses import Target
 
 LinkT = TypeVar("LinkT")
 
@@ -52,9 +55,9 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     unique_by: tuple[str, ...] = ()
     expected: bool = True
 
-    def allows_address(self, address: str) -> bool:
+    def allows_address(self, target: Target) -> bool:
         """Whether the hub may dial this address for the backend."""
-        return any_matches(self.addresses, address)
+        return admits(self.addresses, target)
 
 
 class Instance(Generic[LinkT]):

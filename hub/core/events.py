@@ -253,6 +253,14 @@ class AddressesChanged(Event, frozen=True, kw_only=True):
     ignored: int = 0
 
 
+class AddressesForbidden(Event, frozen=True, kw_only=True):
+    """The name of a registered address resolves to addresses that the configuration does not allow."""
+
+    backend: str
+    name: str
+    endpoints: tuple[str, ...]
+
+
 class NameUnresolved(Event, frozen=True, kw_only=True):
     """A lookup of the name of a dialled backend failed; the ``kept`` addresses that are known stay in use.
 

@@ -8,17 +8,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NoReturn, Protocol
 
 from hub.core.directory import Instance
-from hub.core.events import AddressesChanged, NameResolved, NameUnresolved
+from hub.core.events import AddressesChanged, AddressesForbidden, NameResolved, NameUnresolved
 from hub.service.ports import InstanceLost
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hub.core.deadline import Deadline
     from hub.core.directory import BackendInfo, Kind
     from hub.service.ports import Ask, Dialler, Events, Following, Link, Names
 
+    Admits = Callable[[str], bool]
+
 _NOT_LISTED = "DNS no longer lists its address"
 _AT_ONCE = 25  # New addresses in one step: a channel with the system's CAs takes the loop a millisecond.
+_MOST_TOLD = 10  # Forbidden addresses in one event.
 _UNKNOWN = ""  # The endpoint of the instance that is there until a name resolves.
+
+
+def any_endpoint(_endpoint: str) -> bool:
+    """What the configuration itself names may resolve to anything."""
+    return True
 
 
 class Roster(Protocol):
@@ -60,7 +70,9 @@ class Dialled:
         dialler: Dialler,
         events: Events,
         expires_s: float | None = None,
+        admits: Admits = any_endpoint,
     ) -> None:
+        """``admits`` says whether the hub may connect to an address behind the name."""
         self.info = info
         self.address = address
         self.kind: Kind = kind
@@ -70,6 +82,8 @@ class Dialled:
         self._roster = roster
         self._dialler = dialler
         self._events = events
+        self._admits = admits
+        self._forbidden: tuple[str, ...] = ()
         self._following: Following | None = None
         self._instances: dict[str, Instance[Link]] = {}
         self._going: set[str] = set()
@@ -107,6 +121,10 @@ class Dialled:
 
     def found(self, endpoints: tuple[str, ...]) -> None:
         """Connect to what is new behind the name, and ask no more what is gone."""
+        endpoints = self._admitted(endpoints)
+        if not endpoints:
+            self.unresolved("it resolves only to addresses that the hub's configuration does not allow")
+            return
         self._tell_resolved()
         listed = set(endpoints)
         # Those that are in use stay: a DNS server may list the same addresses in another order each time.
@@ -127,6 +145,16 @@ class Dialled:
             self._tell_changed(added, removed, ignored)
         self._going.update(removed)
         self._retire()
+
+    def _admitted(self, endpoints: tuple[str, ...]) -> tuple[str, ...]:
+        admitted = tuple(endpoint for endpoint in endpoints if self._admits(endpoint))
+        forbidden = tuple(sorted({endpoint for endpoint in endpoints if endpoint not in admitted}))
+        if forbidden and forbidden != self._forbidden:
+            self._events.emit(
+                AddressesForbidden(backend=self.info.name, name=self.address, endpoints=forbidden[:_MOST_TOLD])
+            )
+        self._forbidden = forbidden
+        return admitted
 
     def unresolved(self, reason: str) -> None:
         """Keep what is known, and say why."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from hub.core.addresses import AddressFault, admits_behind, parse
 from hub.core.directory import MAX_PATTERNS, BackendInfo, Directory, Grant, Instance
 from hub.core.errors import StoreDamaged, StoreFailed, StoreLost
 from hub.core.events import (
@@ -22,15 +23,18 @@ from hub.core.events import (
     StoreTrouble,
 )
 from hub.core.registration import Malformed, NotGranted, NotNow, TooMany, check_grant, check_info
+from hub.core.texts import plain
 from hub.service import records
-from hub.service.dialled import Dialled
+from hub.service.dialled import Dialled, any_endpoint
 from hub.service.ports import Change, WorkNotStarted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from hub.core.addresses import Target
     from hub.core.directory import Kind
     from hub.service.audit import AuditLog
+    from hub.service.dialled import Admits
     from hub.service.pool import Pool
     from hub.service.ports import Clock, Dialler, Events, Link, Names, Schemas, Store
     from hub.service.routing import Routing
@@ -40,8 +44,23 @@ _REPLACED = "replaced by a newer connection of the same instance"
 CLAIMS = "claims"  # The store's kind for what backends claimed.
 
 _EXPIRY_STEP_S = 0.5
+_SHOWN_CHARS = 100
 
 _decode_patterns = msgspec.json.Decoder(tuple[str, ...]).decode
+
+
+def _target(address: str) -> Target:
+    try:
+        return parse(address)
+    except AddressFault as fault:
+        raise Malformed(f'the hub cannot connect to the address "{plain(address, _SHOWN_CHARS)}": {fault}') from fault
+
+
+def _not_admitted(backend: str, target: Target) -> str:
+    text = f'the hub\'s configuration does not allow backend "{backend}" to register the address "{target}"'
+    if target.delicate:
+        return f"{text}: it is {target.delicate}, which its addresses must name, without a wildcard in the host"
+    return f"{text}: none of the patterns in its addresses matches"
 
 
 class MembershipLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,15 +156,17 @@ class Membership:
             RegistrationError: it is turned away.
         """
         grant = check_grant(info, self._directory.grant(info.name))
-        if not grant.allows_address(address):
-            raise NotGranted(f'the hub\'s configuration allows backend "{info.name}" no such address')
+        target = _target(address)
+        if not grant.allows_address(target):
+            raise NotGranted(_not_admitted(info.name, target))
+        address = str(target)
         known = self._dialled.get((info.name, "registered", info.instance))
         expires_s = self._clock() + self._limits.lease_s
         if known is not None and known.info == info and known.address == address:
             known.expires_s = expires_s
             return self._limits.lease_s
         await self._admit(info)
-        self._dial(info, address, "registered", expires_s)
+        self._dial(info, address, "registered", expires_s, lambda found: self._may_reach(info.name, target, found))
         self._tell_ignored(info.name, self.ignored(info), info.instance)
         return self._limits.lease_s
 
@@ -300,7 +321,14 @@ class Membership:
         """Remove an instance that could never be asked, without a word."""
         self._directory.leave(instance)
 
-    def _dial(self, info: BackendInfo, address: str, kind: Kind, expires_s: float | None) -> None:
+    def _may_reach(self, backend: str, target: Target, endpoint: str) -> bool:
+        """Whether the hub may connect to what the name of a registered address resolves to."""
+        grant = self._directory.grant(backend)
+        return grant is not None and admits_behind(grant.addresses, target, endpoint)
+
+    def _dial(
+        self, info: BackendInfo, address: str, kind: Kind, expires_s: float | None, admits: Admits = any_endpoint
+    ) -> None:
         key = info.name, kind, info.instance
         self._end(*key, _REPLACED)
         if kind == "registered" and (attached := self._directory.find(info.name, info.instance)) is not None:
@@ -315,6 +343,7 @@ class Membership:
             dialler=self._dialler,
             events=self._events,
             expires_s=expires_s,
+            admits=admits,
         )
         self._dialled[key].start(self._names)
 

@@ -28,6 +28,11 @@ _STORE_HINTS = {
 
 _IGNORED_HINT = "raise dial.max_addresses, or let the name resolve to fewer addresses"
 
+_FORBIDDEN_HINT = (
+    "a backend must not point the hub at its own machine or network; if this is intended, name the address in "
+    "the backend's addresses, such as 127.0.0.1:*"
+)
+
 _OWN = frozenset(leaf.reason for leaf in leaves() if leaf.is_own)
 
 _SERVER_ERROR = 500
@@ -73,6 +78,7 @@ class Telemetry:
             ev.InstanceLeft: self._instance_left,
             ev.InstanceUnresponsive: self._instance_unresponsive,
             ev.AddressesChanged: self._addresses_changed,
+            ev.AddressesForbidden: self._addresses_forbidden,
             ev.NameUnresolved: self._name_unresolved,
             ev.NameResolved: self._name_resolved,
             ev.StreamOpened: self._stream_opened,
@@ -312,6 +318,15 @@ class Telemetry:
         more = {"ignored": event.ignored, "hint": _IGNORED_HINT} if event.ignored else {}
         say("addresses_changed", backend=event.backend, name=event.name, added=event.added, removed=event.removed,
             **more)  # fmt: skip
+
+    def _addresses_forbidden(self, event: ev.AddressesForbidden) -> None:
+        self._log.warning(
+            "addresses_forbidden",
+            backend=event.backend,
+            name=event.name,
+            endpoints=list(event.endpoints),
+            hint=_FORBIDDEN_HINT,
+        )
 
     def _name_unresolved(self, event: ev.NameUnresolved) -> None:
         self._metrics.lookup_failures.labels(event.backend).inc()

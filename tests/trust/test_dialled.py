@@ -35,8 +35,10 @@ class Names:
 
     def __init__(self) -> None:
         self.hosts: tuple[str, ...] = ()
+        self.asked = 0
 
     async def resolve(self, name: HostName) -> tuple[str, ...]:
+        self.asked += 1
         if not self.hosts:
             raise Unresolved("Name or service not known")
         return tuple(f"{host}:{name.port}" for host in self.hosts)

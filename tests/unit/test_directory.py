@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hub.core.addresses import parse
 from hub.core.directory import BackendInfo, Directory, Grant, Instance
 from hub.core.routes import Claim
 
@@ -168,8 +169,8 @@ def test_every_state_of_every_backend_is_counted() -> None:
     [("a.owners.svc:50051", True), ("a.owners.svc:50052", False), ("169.254.169.254:80", False)],
 )
 def test_only_addresses_that_are_granted_may_be_registered(address: str, *, allowed: bool) -> None:
-    assert Grant(backend="owners", addresses=("*.owners.svc:50051",)).allows_address(address) is allowed
-    assert not Grant(backend="owners").allows_address(address)
+    assert Grant(backend="owners", addresses=("*.owners.svc:50051",)).allows_address(parse(address)) is allowed
+    assert not Grant(backend="owners").allows_address(parse(address))
 
 
 def test_a_claim_that_the_grant_excludes_is_ignored_and_one_partly_inside_is_not() -> None:

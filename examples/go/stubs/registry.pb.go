@@ -135,7 +135,7 @@ type RegisterRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. Who it is.
 	Backend *BackendInfo `protobuf:"bytes,1,opt,name=backend,proto3" json:"backend,omitempty"`
-	// Required. Where it listens: `host:port` or a gRPC target of the `dns:` scheme.
+	// Required. Where it listens: `host:port`, or `dns:///host:port`. INVALID_ARGUMENT for any other gRPC target.
 	Address       string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

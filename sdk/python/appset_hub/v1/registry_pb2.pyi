@@ -88,7 +88,7 @@ class RegisterRequest(_message.Message):
     BACKEND_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     address: _builtins.str
-    """Required. Where it listens: `host:port` or a gRPC target of the `dns:` scheme."""
+    """Required. Where it listens: `host:port`, or `dns:///host:port`. INVALID_ARGUMENT for any other gRPC target."""
     @_builtins.property
     def backend(self) -> Global___BackendInfo:
         """Required. Who it is."""
