@@ -472,7 +472,23 @@ class Limits(_Entry, frozen=True, kw_only=True):
             extra={"expected": "a number of bytes of at least 134217728"},
         ),
     ] = 256 * 1024 * 1024
-    body_timeout: Annotated[Duration, Meta(description="Time for a request's body to arrive.")] = "10s"
+    head_timeout: Annotated[
+        Duration,
+        Meta(
+            description="Time for a request's head to arrive, from its first byte or from the beginning of the "
+            "connection, and for a TLS handshake; beyond this, the connection ends. Argo CD sends a head at once."
+        ),
+    ] = "10s"
+    body_timeout: Annotated[
+        Duration, Meta(description="Time for a request's body to arrive, from the end of its head; beyond this, a 400.")
+    ] = "10s"
+    write_timeout: Annotated[
+        Duration,
+        Meta(
+            description="Time for a client to read an answer; beyond this, the connection ends. Argo CD gives up after "
+            "30 s."
+        ),
+    ] = "30s"
     keepalive: Annotated[
         Duration,
         Meta(
@@ -480,6 +496,22 @@ class Limits(_Entry, frozen=True, kw_only=True):
             "close, because it does not repeat a request on a closed connection."
         ),
     ] = "120s"
+    connections: Annotated[
+        Count,
+        Meta(
+            description="Connections to the HTTP port. Beyond this, one that has not sent a request yet is closed, or "
+            "one between requests; if all are busy, the new one gets a 503. The hub needs a file descriptor for each."
+        ),
+    ] = 8192
+    idle_connections: Annotated[
+        Count, Meta(description="Connections between requests; beyond this, the oldest is closed.")
+    ] = 4096
+    connections_per_peer: Annotated[
+        Count,
+        Meta(
+            description="Connections from one address; beyond this, a 503. Behind a proxy, all clients may share one."
+        ),
+    ] = 4096
     requests_in_flight: Annotated[
         Count, Meta(description="Concurrent requests of all clients; beyond this, requests get a 503.")
     ] = 2048

@@ -102,6 +102,11 @@ class HubLimits:
     max_body_bytes: int
     body_timeout_s: float
     keepalive_s: float
+    head_timeout_s: float
+    write_timeout_s: float
+    connections: int
+    idle_connections: int
+    connections_per_peer: int
     max_input_depth: int
     schema_time_s: float
     schema_memory_bytes: int

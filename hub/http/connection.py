@@ -1,7 +1,7 @@
 """One connection: bytes become requests, and replies become bytes again, one request after the other.
 
 httptools (llhttp, in its strict mode) reads the bytes. What is here is the order: the next request waits until the one
-before is answered and read, what is no HTTP gets an answer of ours too, and nobody stays for ever without asking.
+before is answered and read, what is no HTTP gets an answer of ours too, and whatever takes too long ends.
 """
 
 from __future__ import annotations
@@ -16,14 +16,18 @@ from urllib.parse import unquote
 
 import httptools
 
-from hub.core.errors import HubError, InvalidRequest
+from hub.core.errors import HubError, InvalidRequest, Shedding
 from hub.http.request import HttpRequest
 from hub.service.flights import Caller
 
 if TYPE_CHECKING:
+    from hub.http.crowd import Kind
+    from hub.http.limits import PortLimits
     from hub.http.reply import Reply
 
-_LINGER_S = 1.0  # How long the rest of a refused request is read and dropped, so that the caller sees the answer.
+_LINGER_BYTES = 64 * 1024 * 1024  # How much of a refused request is read and dropped.
+_HEAD_SLICE = 4 * 1024  # More of a head is parsed piece by piece, so that its size is noticed before its end.
+_NOT_HTTP = "the request is not valid HTTP/1.1"
 _JOINED_BYTES = 64 * 1024  # Up to here head and body are joined; above, the copy costs more than a second buffer.
 
 # The headers that somebody here reads.
@@ -51,13 +55,15 @@ class Handler(Protocol):
 class Site(Protocol):
     """What all connections of a port share."""
 
-    max_head_bytes: int
-    max_body_bytes: int
-    keepalive_s: float
+    limits: PortLimits
     draining: bool
 
     def opened(self, connection: Connection) -> None:
-        """Somebody has come."""
+        """One more is connected; it may have to go at once."""
+        ...
+
+    def changed(self, connection: Connection, before: Kind, after: Kind) -> None:
+        """It is something else now."""
         ...
 
     def closed(self, connection: Connection) -> None:
@@ -92,8 +98,15 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._caller: Caller | None = None
         self._read_by_caller: asyncio.Future[None] | None = None
-        self._quiet_until_s = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._kind: Kind = "stranger"
+        self._problem = _NOT_HTTP
+        self._unparsed_bytes = 0
+        self._dropped_bytes = 0
+        self._is_lingering = False
+        self._head_began_s = self._written_s = 0.0
+        self._half_closed_s: float | None = None
+        self.peer = ""
+        """The address that it comes from."""
 
     def stop(self) -> None:
         """Take no more requests; what is under way is answered first."""
@@ -108,34 +121,68 @@ class Connection(asyncio.Protocol):
         """End it now."""
         self._transport.abort()
 
+    def turn_away(self, text: str) -> None:
+        """Refuse it before it asks."""
+        self._parser = None
+        self._write(self._handler.refuse(Shedding(text)), is_last=True)
+        self._transport.close()
+
     # What asyncio says.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Somebody has come."""
         self._transport = cast("asyncio.Transport", transport)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        peername = transport.get_extra_info("peername")
+        self.peer = peername[0] if peername else ""
+        self._head_began_s = self._loop.time()
         self._site.opened(self)
-        self._quiet_until_s = self._loop.time() + self._site.keepalive_s
-        self._timer = self._loop.call_at(self._quiet_until_s, self._look_at_clock)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a request, or of several."""
+        if self._is_lingering:
+            self._drop(data)
         if self._parser is None:
             self._take_unparsed(data)
             return
-        was_in_head = self._is_in_head
         try:
-            self._parser.feed_data(data)
-            if was_in_head and self._is_in_head:
-                # Of a header that does not end, httptools says nothing, and keeps what has come.
-                self._head_bytes += len(data)
-                self._check_head()
+            while len(data) > _HEAD_SLICE and self._arriving is None:
+                self._feed(data[:_HEAD_SLICE])
+                data = data[_HEAD_SLICE:]
+            self._feed(data)
         except httptools.HttpParserUpgrade as upgrade:
             # Nobody speaks another protocol here, so the request is as good as any. httptools leaves its body alone.
             self._parser = None
             self._take_unparsed(data[upgrade.args[0] :])
         except (httptools.HttpParserError, _HeadTooLong):
             self._read_no_more()
+
+    def _feed(self, data: bytes) -> None:
+        parser = self._parser
+        if parser is None:
+            self._take_unparsed(data)
+            return
+        was_in_head = self._is_in_head
+        parser.feed_data(data)
+        # Of a header that does not end, httptools says nothing, and keeps what has come. Where the head began in this
+        # piece, after another request, is not known: then it counts from the next one.
+        if self._is_in_head and (was_in_head or b"\r\n\r\n" not in data):
+            self._unparsed_bytes += len(data)
+            if self._unparsed_bytes > self._site.limits.max_head_bytes:
+                raise _HeadTooLong
+
+    def _drop(self, data: bytes) -> None:
+        self._dropped_bytes += len(data)
+        if self._dropped_bytes > _LINGER_BYTES:
+            self._transport.abort()
+
+    def eof_received(self) -> bool:
+        """The caller sends no more. It may still read, or have gone: an answer that comes soon is worth a try."""
+        is_whole = self._task is not None and self._arriving is None and not self._is_in_head
+        if not is_whole or self._is_lingering or self._transport.get_extra_info("sslcontext") is not None:
+            return False
+        self._half_closed_s = self._loop.time()
+        return True
 
     def pause_writing(self) -> None:
         """The caller reads more slowly than the hub writes."""
@@ -151,8 +198,6 @@ class Connection(asyncio.Protocol):
         """The caller has gone, or the hub has ended it."""
         self._parser = None
         self._site.closed(self)
-        if self._timer is not None:
-            self._timer.cancel()
         if self._caller is not None:
             self._caller.hang_up()
 
@@ -161,6 +206,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._target, self._headers, self._head_bytes, self._is_in_head = b"", {}, 0, True
+        self._unparsed_bytes, self._head_began_s = 0, self._loop.time()
 
     def on_url(self, part: bytes) -> None:
         """A part of the request's target."""
@@ -178,13 +224,14 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """A head is whole. That is enough to begin: who may not ask is refused before the body comes."""
         self._is_in_head = False
-        self._check_head()
+        if self._head_bytes > self._site.limits.max_head_bytes:
+            raise _HeadTooLong
         parser = cast("httptools.HttpRequestParser", self._parser)
         request = HttpRequest(
             method=parser.get_method().decode(),
             path=_path(self._target),
             headers=self._headers,
-            max_body_bytes=self._site.max_body_bytes,
+            max_body_bytes=self._site.limits.max_body_bytes,
             transport=self._transport,
         )
         request.is_last = not parser.should_keep_alive() or parser.should_upgrade()
@@ -212,10 +259,6 @@ class Connection(asyncio.Protocol):
                 request.end()
                 self._arriving = None
 
-    def _check_head(self) -> None:
-        if self._head_bytes > self._site.max_head_bytes:
-            raise _HeadTooLong
-
     def _read_no_more(self) -> None:
         """What came is no HTTP, so nothing that follows can be understood."""
         self._parser = None
@@ -230,6 +273,7 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, request: HttpRequest | None) -> None:
         if self._task is None:
+            self._become("busy")
             self._task = self._loop.create_task(self._serve(request))
             self._caller = Caller(self._task.cancel)
         else:
@@ -242,6 +286,7 @@ class Connection(asyncio.Protocol):
         while await self._answered(request):
             if not self._waiting:
                 self._task = self._caller = None
+                self._become("idle")
                 return
             request = self._waiting.popleft()
             self._caller = Caller(task.cancel)
@@ -254,7 +299,7 @@ class Connection(asyncio.Protocol):
         if self._read_by_caller is not None:
             await self._read_by_caller
         if request is None:
-            self._write(self._handler.refuse(InvalidRequest("the request is not valid HTTP/1.1")), is_last=True)
+            self._write(self._handler.refuse(InvalidRequest(self._problem)), is_last=True)
             return await self._lingered(None)
         request.caller = cast("Caller", self._caller)
         try:
@@ -262,13 +307,13 @@ class Connection(asyncio.Protocol):
         except BaseException:
             self._transport.abort()
             raise
-        is_last = request.is_last or self._is_retired or self._site.draining
+        is_last = request.is_last or self._is_retired or self._site.draining or self._is_half_closed
         self._write(reply, is_last=is_last, with_body=request.method != "HEAD")
-        self._quiet_until_s = self._loop.time() + self._site.keepalive_s
         return (request.is_whole or await self._lingered(request)) and not is_last
 
     def _write(self, reply: Reply, *, is_last: bool, with_body: bool = True) -> None:
         head = reply.head(self._site.date(), is_last=is_last)
+        self._written_s = self._loop.time()
         if not with_body:
             self._transport.write(head)
         elif len(reply.body) <= _JOINED_BYTES:
@@ -283,25 +328,51 @@ class Connection(asyncio.Protocol):
 
         Of what is no HTTP (``None``) there is no end but the caller's.
         """
+        if self._half_closed_s is not None:
+            return False
         if self._parser is None and self._transport.can_write_eof():
             self._transport.write_eof()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LINGER_S):
-                if request is not None and self._parser is not None:
-                    await request.arrival()
-                    return request.is_whole
-                await self._loop.create_future()
+        self._is_lingering = True
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._site.limits.linger_s):
+                    if request is not None and self._parser is not None:
+                        await request.end_of_body()
+                        return request.is_whole
+                    await self._loop.create_future()
+        finally:
+            self._is_lingering = False
         return False
 
-    def _look_at_clock(self) -> None:
-        """End the connection of a caller who asks for nothing, or does not read what it got."""
-        now_s = self._loop.time()
-        is_quiet = self._task is None or self._read_by_caller is not None
-        if is_quiet and now_s >= self._quiet_until_s:
+    def _become(self, kind: Kind) -> None:
+        self._site.changed(self, self._kind, kind)
+        self._kind = kind
+
+    @property
+    def _is_half_closed(self) -> bool:
+        return self._half_closed_s is not None and not self._waiting
+
+    def look_at_clock(self, now_s: float) -> None:
+        """End the connection if what it is at takes too long."""
+        limits = self._site.limits
+        if self._transport.get_write_buffer_size():
+            if now_s >= self._written_s + limits.write_timeout_s:
+                self._transport.abort()
+        elif self._task is not None:
+            if self._half_closed_s is not None and now_s >= self._half_closed_s + limits.half_closed_s:
+                self._transport.abort()
+        elif self._is_in_head:
+            if now_s >= self._head_began_s + limits.head_timeout_s:
+                self._problem = f"the request's head did not arrive within {limits.head_timeout_s:g} s"
+                self._read_no_more()
+        elif now_s >= self._quiet_until_s:
             self._transport.abort()
-            return
-        again_s = self._quiet_until_s if is_quiet else now_s + self._site.keepalive_s
-        self._timer = self._loop.call_at(again_s, self._look_at_clock)
+
+    @property
+    def _quiet_until_s(self) -> float:
+        if self._kind == "stranger":
+            return self._head_began_s + self._site.limits.head_timeout_s
+        return self._written_s + self._site.limits.keepalive_s
 
 
 @lru_cache(maxsize=64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING
 
 from hub.core.errors import BodyTooLarge, InvalidRequest
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from hub.core.errors import HubError
     from hub.service.flights import Caller
 
+_MAX_DIGITS = 18
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -22,8 +24,8 @@ class HttpRequest:
     """
 
     __slots__ = (
-        "_arrived", "_body", "_body_bytes", "_failure", "_max_body_bytes", "_transport", "caller", "headers", "is_last",
-        "is_whole", "method", "path",
+        "_arrived", "_body", "_body_bytes", "_ended", "_failure", "_max_body_bytes", "_transport", "caller", "headers",
+        "is_last", "is_whole", "method", "path",
     )  # fmt: skip
 
     caller: Caller
@@ -42,6 +44,7 @@ class HttpRequest:
         self._body_bytes = 0
         self._failure: HubError | None = None
         self._arrived: asyncio.Future[None] | None = None
+        self._ended: asyncio.Future[None] | None = None
 
     async def body(self, timeout_s: float) -> bytes:
         """The whole body, at once if it came with the head, as Argo CD's does.
@@ -66,7 +69,9 @@ class HttpRequest:
 
     @property
     def _announced_bytes(self) -> int:
-        return int(self.headers.get("content-length", "0"))
+        written = self.headers.get("content-length", "0")
+        # More digits than a size has: Python refuses to read thousands of them.
+        return int(written) if len(written) <= _MAX_DIGITS and written.isdecimal() else sys.maxsize
 
     @property
     def missing_bytes(self) -> int:
@@ -79,6 +84,12 @@ class HttpRequest:
             self._arrived = asyncio.get_running_loop().create_future()
             await self._arrived
 
+    async def end_of_body(self) -> None:
+        """Wait until the body is here to its end, or cannot be read, although it is of no use."""
+        if not self.is_whole:
+            self._ended = asyncio.get_running_loop().create_future()
+            await self._ended
+
     def take(self, part: bytes) -> None:
         """A part of the body has come; what is too much is dropped."""
         if self._failure is not None:
@@ -86,7 +97,7 @@ class HttpRequest:
         self._body_bytes += len(part)
         if self._body_bytes > self._max_body_bytes:
             self._body.clear()
-            self.fail(self._too_large())
+            self._refuse(self._too_large())
         else:
             self._body.append(part)
 
@@ -94,11 +105,20 @@ class HttpRequest:
         """The body has come to its end."""
         self.is_whole = True
         self._wake()
+        self._end()
 
     def fail(self, error: HubError) -> None:
-        """The body will be of no use."""
+        """The body cannot be read."""
+        self._refuse(error)
+        self._end()
+
+    def _refuse(self, error: HubError) -> None:
         self._failure = self._failure or error
         self._wake()
+
+    def _end(self) -> None:
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
 
     def _wake(self) -> None:
         if self._arrived is not None and not self._arrived.done():

@@ -8,16 +8,20 @@ import socket
 import time
 from email.utils import formatdate
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hub.http.connection import Connection
+from hub.http.crowd import Crowd
 
 if TYPE_CHECKING:
     import ssl
 
     from hub.http.connection import Handler
+    from hub.http.crowd import Kind
+    from hub.http.limits import PortLimits
 
 _BACKLOG = 1024
+_LOOK_EVERY_S = 0.25  # What takes too long ends so much later, at most.
 
 
 class HttpServer:
@@ -27,13 +31,12 @@ class HttpServer:
     pooled connection that closes under it.
     """
 
-    def __init__(self, handler: Handler, *, max_head_bytes: int, max_body_bytes: int, keepalive_s: float) -> None:
-        self.max_head_bytes = max_head_bytes
-        self.max_body_bytes = max_body_bytes
-        self.keepalive_s = keepalive_s
+    def __init__(self, handler: Handler, limits: PortLimits) -> None:
+        self.limits = limits
         self.draining = False
         self._handler = handler
-        self._connections: set[Connection] = set()
+        self._connections = Crowd()
+        self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
         self._empty.set()
         self._servers: list[asyncio.Server] = []
@@ -48,7 +51,7 @@ class HttpServer:
             OSError: the address is taken, or not ours.
         """
         loop, factory = asyncio.get_running_loop(), partial(self._connection, self._generation)
-        server = await loop.create_server(factory, host or None, port, ssl=tls, backlog=_BACKLOG)
+        server = await loop.create_server(factory, host or None, port, backlog=_BACKLOG, **self._secured(tls))
         self._servers = [server]
         bound: int = server.sockets[0].getsockname()[1]
         return bound
@@ -70,42 +73,72 @@ class HttpServer:
                 # The same socket under another name: either server accepts what is queued on it.
                 sock = socket.socket(fileno=os.dup(one.fileno()))
                 factory = partial(self._connection, generation)
-                after.append(await loop.create_server(factory, sock=sock, ssl=tls, backlog=_BACKLOG))
+                after.append(await loop.create_server(factory, sock=sock, backlog=_BACKLOG, **self._secured(tls)))
         except OSError:
             _close(after)
             raise
         self._servers, self._generation = after, generation
         _close(before)
         if retire:
-            for connection in tuple(self._connections):
+            for connection in self._connections:
                 connection.retire()
 
     async def stop(self, timeout_s: float) -> None:
         """Listen no more, answer what is in flight, and break off what is not answered and read in time."""
         _close(self._servers)
         self.draining = True
-        for connection in tuple(self._connections):
+        for connection in self._connections:
             connection.stop()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._empty.wait()
         except TimeoutError:
-            for connection in tuple(self._connections):
+            for connection in self._connections:
                 connection.abort()
             await self._empty.wait()
 
     def opened(self, connection: Connection) -> None:
-        """Somebody has come."""
+        """One more is connected. Where there are too many, one that no one needs makes room, or this one goes."""
         self._connections.add(connection)
         self._empty.clear()
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._look_at_clock)
         if connection.generation != self._generation:
             connection.abort()
+        elif self._connections.of_peer(connection.peer) > self.limits.connections_per_peer:
+            connection.turn_away(
+                "too many connections from this address (limits.connections_per_peer); ask again later"
+            )
+        elif len(self._connections) > self.limits.connections:
+            dispensable = self._connections.most_dispensable(connection)
+            if dispensable is None:
+                connection.turn_away("too many connections (limits.connections); ask again later")
+            else:
+                dispensable.abort()
+
+    def changed(self, connection: Connection, before: Kind, after: Kind) -> None:
+        """A connection is something else now."""
+        self._connections.move(connection, before, after)
+        if after == "idle" and self._connections.idle > self.limits.idle_connections:
+            oldest = self._connections.oldest_idle()
+            if oldest is not None:
+                oldest.abort()
 
     def closed(self, connection: Connection) -> None:
         """It has gone."""
-        self._connections.discard(connection)
+        self._connections.remove(connection)
         if not self._connections:
             self._empty.set()
+
+    def _look_at_clock(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(_LOOK_EVERY_S, self._look_at_clock) if self._connections else None
+        now_s = loop.time()
+        for connection in self._connections:
+            connection.look_at_clock(now_s)
+
+    def _secured(self, tls: ssl.SSLContext | None) -> dict[str, Any]:
+        return {} if tls is None else {"ssl": tls, "ssl_handshake_timeout": self.limits.head_timeout_s}
 
     def date(self) -> bytes:
         """Now, as the header says it; made once a second."""

@@ -31,6 +31,7 @@ from hub.http.admission import Admission
 from hub.http.app import App
 from hub.http.auth import Authentication
 from hub.http.getparams import GetParams, RequestIds
+from hub.http.limits import PortLimits
 from hub.http.server import HttpServer
 from hub.main.certificates import Certificates, check_new, server_context
 from hub.main.fixed import needs_restart
@@ -313,9 +314,16 @@ class Hub:
         self._http_files = settings.http_tls
         self._http = HttpServer(
             app,
-            max_head_bytes=limits.max_head_bytes,
-            max_body_bytes=limits.max_body_bytes,
-            keepalive_s=limits.keepalive_s,
+            PortLimits(
+                max_head_bytes=limits.max_head_bytes,
+                max_body_bytes=limits.max_body_bytes,
+                head_timeout_s=limits.head_timeout_s,
+                write_timeout_s=limits.write_timeout_s,
+                keepalive_s=limits.keepalive_s,
+                connections=limits.connections,
+                idle_connections=limits.idle_connections,
+                connections_per_peer=limits.connections_per_peer,
+            ),
         )
         stack.push_async_callback(self._http.stop, settings.drain.timeout_s)
         address = settings.listen.http

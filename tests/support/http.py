@@ -15,6 +15,7 @@ from hub.http.admission import Admission
 from hub.http.app import App
 from hub.http.auth import Authentication
 from hub.http.getparams import GetParams, RequestIds
+from hub.http.limits import PortLimits
 from hub.http.server import HttpServer
 from tests.support.fakes import FakeEvents
 
@@ -131,6 +132,7 @@ class Served:
         body_timeout_s: float = 5.0,
         max_body_bytes: int = 1000,
         keepalive_s: float = 75.0,
+        **limits: Any,
     ) -> None:
         self.execute = FakeExecute()
         self.events = FakeEvents()
@@ -146,7 +148,7 @@ class Served:
             max_input_depth=64,
         )
         app = App(getparams=getparams, request_ids=RequestIds("test"), events=self.events)
-        self.http = HttpServer(app, max_head_bytes=16 * 1024, max_body_bytes=max_body_bytes, keepalive_s=keepalive_s)
+        self.http = HttpServer(app, PortLimits(max_body_bytes=max_body_bytes, keepalive_s=keepalive_s, **limits))
         self.port = 0
         self._wires: list[Wire] = []
 

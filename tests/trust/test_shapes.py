@@ -23,6 +23,7 @@ from hub.http.admission import Admission
 from hub.http.app import App
 from hub.http.auth import Authentication
 from hub.http.getparams import GetParams, RequestIds
+from hub.http.limits import PortLimits
 from hub.http.server import HttpServer
 from tests.trust.controller import decide
 from tests.trust.framing import read_response
@@ -443,10 +444,7 @@ async def serving(outcome: BaseException | Answer) -> AsyncIterator[int]:
         max_input_depth=64,
     )
     server = HttpServer(
-        App(getparams=getparams, request_ids=ids, events=events),
-        max_head_bytes=16 * 1024,
-        max_body_bytes=1000,
-        keepalive_s=10.0,
+        App(getparams=getparams, request_ids=ids, events=events), PortLimits(max_body_bytes=1000, keepalive_s=10.0)
     )
     try:
         yield await server.listen("127.0.0.1", 0)
