@@ -16,6 +16,7 @@ from hub.main.wiring import Hub
 from hub.rpc.server import CannotListen
 from hub.service.ports import Fatal
 from hub.store.sqlite import CannotOpenStore
+from hub.telemetry.stderr import own_stderr
 from hub.telemetry.unhandled import reported
 
 if TYPE_CHECKING:
@@ -40,7 +41,13 @@ async def serve(source: Source, settings: Settings) -> None:
         Fatal: the hub cannot go on; what was in flight has been answered.
         Defect: something else, which the log has.
     """
-    hub = Hub(settings)
+    with own_stderr() as own:
+        hub = Hub(settings, own.stream)
+        own.tell(hub.telemetry)
+        await _run(hub, source, settings)
+
+
+async def _run(hub: Hub, source: Source, settings: Settings) -> None:
     with reported(hub.telemetry), _defects_logged(hub):
         stopping = _signals()
         async with hub:

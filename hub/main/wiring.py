@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import sys
 import time
 import traceback
 from contextlib import AsyncExitStack, contextmanager
@@ -76,6 +77,7 @@ from hub.telemetry.telemetry import Telemetry
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
+    from typing import TextIO
 
     from hub.core.settings import Address, BackendSettings, Settings, TlsFiles
     from hub.service.ports import Events, Link
@@ -94,13 +96,18 @@ def _dev_grant(backend: str) -> Grant:
 class Hub:
     """A whole hub. Its ports are open while its context lasts; ``drain`` before the end answers what is in flight."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, log_stream: TextIO | None = None) -> None:
+        """``log_stream`` is where the log goes, by default standard error."""
         self._settings = settings
         self._key = secrets.token_bytes(_KEY_BYTES)
         self._clock = asyncio.get_running_loop().time
         self._stack = AsyncExitStack()
         self._registry = CollectorRegistry()
-        log = logger(settings.log_format, settings.log_level)  # type: ignore[arg-type]  # one of its literals, by schema.
+        log = logger(
+            settings.log_format,  # type: ignore[arg-type]  # one of its literals, by schema.
+            settings.log_level,
+            sys.stderr if log_stream is None else log_stream,
+        )
         details = settings.log_level == "debug"
         self.telemetry = Telemetry(Metrics(self._registry, __version__), log, details=details)
         self._told_certificates: dict[Literal["http", "grpc"], TlsFiles | None] = {}

@@ -24,8 +24,12 @@ Options = list[tuple[str, int]]
 
 
 def choose_engine() -> None:
-    """Choose how gRPC reads its sockets, before it is imported; who has set the variable has chosen already."""
+    """Choose how gRPC reads its sockets and what it logs, before it is imported; variables that are set stay.
+
+    What its C core logs is for its developers, and has text that peers choose.
+    """
     os.environ.setdefault("GRPC_EXPERIMENTS", _EXPERIMENTS)
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def keepalive() -> Options:
