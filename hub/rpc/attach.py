@@ -15,6 +15,7 @@ import grpc.aio
 from appset_hub.v1 import registry_pb2
 
 from hub.rpc import codec
+from hub.rpc.handlers import NOT_DECODABLE, UNDECODABLE
 from hub.rpc.pulse import Pulse, silence_s
 from hub.service.ports import InstanceLost, InvalidInput
 
@@ -148,6 +149,8 @@ class Session:
         pulse = self._pulse
         while (message := await context.read()) is not end:
             pulse.heard = True
+            if message is UNDECODABLE:
+                raise ProtocolBroken(NOT_DECODABLE)
             match message.WhichOneof("kind"):
                 case "answers":
                     self._settle(message.answers.answers)

@@ -88,6 +88,19 @@ class Credentials:
         if access.certificates and not set(access.certificates) & set(names):
             raise NotAuthenticated("no valid credentials: the client certificate does not have an expected name")
 
+    def check_known(self, authorization: str | None, names: Sequence[str]) -> None:
+        """Check that a caller is one of the backends, whichever, before anything that it says is read.
+
+        Raises:
+            NotAuthenticated: it has no valid credentials.
+        """
+        if self._anyone or self._holder(authorization) is not None:
+            return
+        # Those with a token as well as a certificate need both.
+        if any(not one.tokens and set(one.certificates) & set(names) for one in self._access.values()):
+            return
+        raise NotAuthenticated("no valid credentials: the metadata authorization must be a bearer token of this hub")
+
     def _holder(self, authorization: str | None) -> str | None:
         try:
             return self._ring.holder(bearer(authorization))

@@ -13,6 +13,8 @@ _EXPERIMENTS = "-event_engine_client,-event_engine_listener"
 
 _PING_EVERY_MS = 10_000
 _PING_TIMEOUT_MS = 5_000
+_HANDSHAKE_MS = 10_000
+_STREAMS_OF_CONNECTION = 100  # A backend needs one for each of its instances in a process, and one for a renewal.
 _SELDOM_MS = 300_000  # What gRPC servers take without being told; more often, and they end the connection.
 
 # A larger message ends the stream, and with it every other question on it. So what gRPC reads is far above what the hub
@@ -45,6 +47,14 @@ def keepalive() -> Options:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.http2.min_ping_interval_without_data_ms", _PING_EVERY_MS // 2),
+    ]
+
+
+def strangers() -> Options:
+    """For the hub's port: what someone without credentials may use of it."""
+    return [
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        ("grpc.max_concurrent_streams", _STREAMS_OF_CONNECTION),
     ]
 
 

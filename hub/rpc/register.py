@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
-from appset_hub.v1 import registry_pb2, registry_pb2_grpc
+from appset_hub.v1 import registry_pb2
 
 from hub.core.events import InternalFault, LeaseGranted, RegistrationRefused, StreamEnded, StreamOpened
 from hub.core.registration import Malformed, RegistrationError
 from hub.rpc import codec
 from hub.rpc.attach import ProtocolBroken, Session, Silent
 from hub.rpc.credentials import Credentials, Proof, certificate_names
+from hub.rpc.handlers import NOT_DECODABLE, UNDECODABLE
 from hub.rpc.leases import Leases
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _REVOKED_GRACE_S = 0.4  # For the answers that are on their way; the stream ends
 _FAREWELL_S = 0.5  # For a status to leave on a stream that may be dead.
 
 
-class Registry(registry_pb2_grpc.RegistryServiceServicer):
+class Registry:
     """Checks who calls, and hands over to the membership."""
 
     def __init__(  # noqa: PLR0913 - its collaborators, each of them named at the call
@@ -79,14 +80,13 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
             return error
         return None
 
-    async def Attach(  # type: ignore[override]  # noqa: N802 - reads and writes on the context, as gRPC allows.
-        self, _: Any, context: Any
-    ) -> None:
+    async def Attach(self, _: Any, context: Any) -> None:  # noqa: N802 - the contract's name, as below.
         """Carry one attached instance's stream."""
         with self._defects_reported("Attach"):
             await self._attach(context)
 
     async def _attach(self, context: Any) -> None:
+        await self._authenticate(context)
         hello = await self._hello(context)
         info = codec.info(hello.hello.backend)
         heartbeat_s = self._heartbeat_s if hello.hello.heartbeats else 0.0
@@ -107,11 +107,8 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         await self._carry(session, instance, _Stream(proof, welcome), context)
 
     async def _hello(self, context: Any) -> registry_pb2.AttachRequest:
-        hello: Any = grpc.aio.EOF
-        with suppress(TimeoutError):
-            async with asyncio.timeout(HELLO_WITHIN_S):
-                hello = await context.read()
-        if hello is grpc.aio.EOF or hello.WhichOneof("kind") != "hello":
+        hello = await self._said(context)
+        if hello.WhichOneof("kind") != "hello":
             await self._abort(context, "", Malformed("the first message must be hello"))
         message: registry_pb2.AttachRequest = hello
         return message
@@ -172,11 +169,12 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         )
 
     async def Register(  # noqa: N802 - the contract's name
-        self, request: registry_pb2.RegisterRequest, context: Any
+        self, _: Any, context: Any
     ) -> registry_pb2.RegisterResponse:
         """Grant or renew a lease."""
         with self._defects_reported("Register"):
-            return await self._register(request, context)
+            await self._authenticate(context)
+            return await self._register(await self._said(context), context)
 
     async def _register(self, request: registry_pb2.RegisterRequest, context: Any) -> registry_pb2.RegisterResponse:
         info = codec.info(request.backend)
@@ -197,10 +195,12 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         return response
 
     async def Deregister(  # noqa: N802 - the contract's name
-        self, request: registry_pb2.DeregisterRequest, context: Any
+        self, _: Any, context: Any
     ) -> registry_pb2.DeregisterResponse:
         """End a lease."""
         with self._defects_reported("Deregister"):
+            await self._authenticate(context)
+            request = await self._said(context)
             try:
                 self._proof(request.name, context)
             except RegistrationError as error:
@@ -219,11 +219,29 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
             self._events.emit(InternalFault(where=method, request_id="", traceback=traceback.format_exc()))
             raise
 
+    async def _authenticate(self, context: Any) -> None:
+        """End the call of whoever is no backend, before anything that it says is read."""
+        shown = _shown(context)
+        try:
+            self._credentials.check_known(shown.authorization, shown.names)
+        except RegistrationError as error:
+            await self._abort(context, "", error)
+
+    async def _said(self, context: Any) -> Any:
+        """The first message of a call."""
+        message: Any = grpc.aio.EOF
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HELLO_WITHIN_S):
+                message = await context.read()
+        if message is grpc.aio.EOF:
+            await self._abort(context, "", Malformed(f"no message came within {HELLO_WITHIN_S:g} s"))
+        if message is UNDECODABLE:
+            await self._abort(context, "", Malformed(NOT_DECODABLE))
+        return message
+
     def _proof(self, backend: str, context: Any) -> Proof:
         """How a caller proves to be a backend, once that is checked."""
-        metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        names = tuple(certificate_names(context.auth_context() or {}))
-        proof = Proof(backend=backend, authorization=metadata.get("authorization"), names=names)
+        proof = _shown(context, backend)
         self._credentials.check(proof.backend, proof.authorization, proof.names)
         return proof
 
@@ -231,6 +249,12 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         known = backend if self._credentials.knows(backend) else ""
         self._events.emit(RegistrationRefused(backend=known, code=error.code, detail=str(error)))
         await context.abort(grpc.StatusCode[error.code], str(error))
+
+
+def _shown(context: Any, backend: str = "") -> Proof:
+    metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+    names = tuple(certificate_names(context.auth_context() or {}))
+    return Proof(backend=backend, authorization=metadata.get("authorization"), names=names)
 
 
 class _Stream:

@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Self
 
 import grpc
 import grpc.aio
-from appset_hub.v1 import registry_pb2, registry_pb2_grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from appset_hub.v1 import registry_pb2
+from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection
 
-from hub.rpc.options import keepalive, message_sizes
+from hub.rpc.handlers import OpenServices, registry_handler
+from hub.rpc.options import keepalive, message_sizes, strangers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+
+    from hub.rpc.register import Registry
 
 _STOP_GRACE_S = 1.0
 
@@ -60,7 +63,7 @@ class RpcServer:
 
     def __init__(
         self,
-        registry: registry_pb2_grpc.RegistryServiceServicer,
+        registry: Registry,
         *,
         address: str,
         max_answer_bytes: int,
@@ -68,12 +71,12 @@ class RpcServer:
     ) -> None:
         self._address = address
         # Without SO_REUSEPORT a second hub on the same port fails at once, instead of taking half of the backends.
-        options = [*keepalive(), *message_sizes(max_answer_bytes), ("grpc.so_reuseport", 0)]
+        options = [*keepalive(), *message_sizes(max_answer_bytes), *strangers(), ("grpc.so_reuseport", 0)]
         self._server = grpc.aio.server(options=options)
         self._health = health.aio.HealthServicer()
-        registry_pb2_grpc.add_RegistryServiceServicer_to_server(registry, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection((_REGISTRY, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        names = (_REGISTRY, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        open_to_anyone = OpenServices(self._health, reflection.aio.ReflectionServicer(names))
+        self._server.add_generic_rpc_handlers((registry_handler(registry), *open_to_anyone.handlers()))
         self._tls = tls
         self.port = 0
 

@@ -682,3 +682,50 @@ async def test_a_stream_whose_token_is_revoked_drains_and_is_ended_with_the_reas
         code, details = await attached.ended()
         assert (code, details.split(":")[0]) == (UNAUTHENTICATED, "no valid credentials")
         assert hub.service.events.of(InstanceLeft)[0].cause == "its credentials are no longer valid"
+
+
+@pytest.mark.parametrize("method", ["Attach", "Register", "Deregister"])
+async def test_what_is_no_protobuf_is_an_invalid_argument(method: str) -> None:
+    async with reachable() as hub, grpc.aio.insecure_channel(hub.address) as channel:
+        call: Any = channel.stream_stream(f"/appset_hub.v1.RegistryService/{method}")(metadata=IMAGES)
+        await call.write(b"\xff\xff\xff not protobuf")
+        assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert await call.details() == "the message is not protobuf, or too large"
+        refused = await hub.service.events.first(RegistrationRefused)
+        assert refused.code == "INVALID_ARGUMENT"
+        assert hub.service.events.of(InternalFault) == []
+
+
+async def test_what_is_no_protobuf_on_an_open_stream_ends_it_with_an_invalid_argument() -> None:
+    async with reachable() as hub, grpc.aio.insecure_channel(hub.address) as channel:
+        call: Any = channel.stream_stream("/appset_hub.v1.RegistryService/Attach")(metadata=IMAGES)
+        hello = registry_pb2.AttachRequest(hello=registry_pb2.Hello(backend=backend_info()))
+        await call.write(hello.SerializeToString())
+        await call.read()
+        await call.write(b"\xff\xff\xff not protobuf")
+        assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("service", ["grpc.health.v1.Health/Check", "grpc.health.v1.Health/Watch",
+                                     "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"])  # fmt: skip
+async def test_what_is_no_protobuf_is_an_invalid_argument_to_the_open_services_too(service: str) -> None:
+    async with reachable() as hub, grpc.aio.insecure_channel(hub.address) as channel:
+        call: Any = channel.stream_stream(f"/{service}")()
+        await call.write(b"\xff\xff\xff not protobuf")
+        assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("method", ["Attach", "Register", "Deregister"])
+async def test_a_stranger_is_refused_before_anything_that_it_says_is_read(method: str) -> None:
+    async with reachable() as hub, grpc.aio.insecure_channel(hub.address) as channel:
+        call: Any = channel.stream_stream(f"/appset_hub.v1.RegistryService/{method}")()
+        # Nothing is ever sent.
+        assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_those_who_only_open_reflection_do_not_keep_others_from_it_for_long() -> None:
+    async with reachable() as hub, grpc.aio.insecure_channel(hub.address) as channel:
+        method = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+        calls: list[Any] = [channel.stream_stream(method)() for _ in range(3)]
+        codes = await asyncio.gather(*(call.code() for call in calls))
+        assert sorted(code.name for code in codes) == ["DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"]
