@@ -421,6 +421,14 @@ class TaskFailed(Event, frozen=True, kw_only=True):
     traceback: str
 
 
+class LoopStalled(Event, frozen=True, kw_only=True):
+    """The event loop stood still for some seconds, in ``busy_s`` of which it worked; ``where`` is what it was at."""
+
+    seconds: float
+    busy_s: float
+    where: str
+
+
 class LibraryMessage(Event, frozen=True, kw_only=True):
     """Something that a library, or Python itself, wrote to its own log."""
 

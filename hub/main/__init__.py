@@ -16,6 +16,7 @@ from hub.main.wiring import Hub
 from hub.rpc.server import CannotListen
 from hub.service.ports import Fatal
 from hub.store.sqlite import CannotOpenStore
+from hub.telemetry.stalls import StallWatch
 from hub.telemetry.stderr import own_stderr
 from hub.telemetry.unhandled import reported
 
@@ -50,7 +51,7 @@ async def serve(source: Source, settings: Settings) -> None:
 async def _run(hub: Hub, source: Source, settings: Settings) -> None:
     with reported(hub.telemetry), _defects_logged(hub):
         stopping = _signals()
-        async with hub:
+        async with hub, StallWatch(hub.telemetry):
             # What is there now stays; and requests leave no cycles behind, so look for such rarely.
             gc.freeze()
             gc.set_threshold(_GC_THRESHOLD)

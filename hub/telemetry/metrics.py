@@ -116,6 +116,16 @@ class Metrics:
             ("backend",),
             registry=registry,
         )
+        self.loop_stalls = Counter(
+            "appset_hub_event_loop_stalls",
+            "How often the event loop stood still for 100 ms or more.",
+            registry=registry,
+        )
+        self.worst_stall = Gauge(
+            "appset_hub_event_loop_worst_stall_seconds",
+            "The longest time that the event loop stood still since the start, of 100 ms or more.",
+            registry=registry,
+        )
         self.schema_failures = Counter(
             "appset_hub_schema_failures",
             "Inputs that could not be checked against a backend's schema within limits.schema_time and "

@@ -47,6 +47,7 @@ class Telemetry:
         self._metrics = metrics
         self._log = log
         self._details = details
+        self._worst_stall_s = 0.0
         for leaf in leaves():
             # From zero, so that an alert on an increase sees the first one.
             metrics.refusals.labels(leaf.reason)
@@ -97,6 +98,7 @@ class Telemetry:
             ev.ReloadStep: self._reload_step,
             ev.ConfigurationDoubtful: self._configuration_doubtful,
             ev.TaskFailed: self._task_failed,
+            ev.LoopStalled: self._loop_stalled,
             ev.LibraryMessage: self._library_message,
             ev.ProxyIgnored: self._proxy_ignored,
             ev.HubStarted: self._hub_started,
@@ -439,6 +441,15 @@ class Telemetry:
     def _task_failed(self, event: ev.TaskFailed) -> None:
         self._metrics.task_failures.labels(event.task).inc()
         self._log.error("task_failed", task=event.task, then=event.then, traceback=event.traceback)
+
+    def _loop_stalled(self, event: ev.LoopStalled) -> None:
+        self._metrics.loop_stalls.inc()
+        if event.seconds > self._worst_stall_s:
+            self._worst_stall_s = event.seconds
+            self._metrics.worst_stall.set(event.seconds)
+        # A loop that got no processor says more of the machine than of the hub.
+        say = self._log.warning if event.busy_s >= event.seconds / 2 else self._log.info
+        say("loop_stalled", ms=round(event.seconds * 1000), busy_ms=round(event.busy_s * 1000), where=event.where)
 
     def _library_message(self, event: ev.LibraryMessage) -> None:
         say = getattr(self._log, event.level)
