@@ -648,6 +648,14 @@ class File(_Entry, frozen=True, kw_only=True):
         Duration,
         Meta(description="How long a request waits for a disconnected backend, within the deadline."),
     ] = "3s"
+    startup_wait: Annotated[
+        Duration,
+        Meta(
+            description="How long after its start `/readyz` waits for the backends that connected before, and for "
+            "those with an `address`. Requests are answered meanwhile. `0s`: it does not wait. A change has no effect "
+            "until the next start."
+        ),
+    ] = "10s"
     wait_for_busy: Annotated[
         Duration,
         Meta(

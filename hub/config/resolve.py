@@ -66,6 +66,7 @@ class Resolver:
             admin_tokens=self._credentials.tokens(("admin",), "the admin port", "", written.admin.tokens),
             limits=self._limits(),
             dial=self._dial(),
+            startup_wait_s=self._seconds(("startup_wait",), written.startup_wait),
             drain=core.Drain(
                 delay_s=self._seconds(("drain", "delay"), written.drain.delay),
                 timeout_s=self._seconds(("drain", "timeout"), written.drain.timeout),

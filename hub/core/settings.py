@@ -156,6 +156,7 @@ class Settings:
     limits: HubLimits
     dial: DialSettings
     drain: Drain
+    startup_wait_s: float
     log_format: str
     log_level: str
     dev: bool

@@ -221,12 +221,17 @@ class Notices(Protocol):
 class Readiness:
     """Whether the hub can serve, and what is missing if it cannot.
 
+    ``starting`` gives what a hub that has just started still waits for.
+
     ``needs_restart`` are changed settings that keep their old values until the hub is restarted. ``failing`` gives the
     tasks of the hub that have failed and may fail again; without them it still answers, and answers right.
     """
 
-    def __init__(self, failing: Callable[[], tuple[str, ...]] = tuple) -> None:
+    def __init__(
+        self, failing: Callable[[], tuple[str, ...]] = tuple, starting: Callable[[], tuple[str, ...]] = tuple
+    ) -> None:
         self.missing: tuple[str, ...] = ("the hub is starting",)
+        self.starting = starting
         self.needs_restart: tuple[str, ...] = ()
         self.failing = failing
 
@@ -349,7 +354,7 @@ class Admin:
         return _shown({"live": True})
 
     async def _get_ready(self, _: web.Request) -> web.Response:
-        missing = self._readiness.missing
+        missing = self._readiness.missing or self._readiness.starting()
         body = {
             "ready": not missing,
             "missing": missing,

@@ -66,6 +66,7 @@ from hub.service.reading import Reading
 from hub.service.remembered import RememberedAnswers
 from hub.service.retention import keep_bounded
 from hub.service.routing import Routing
+from hub.service.startup import Startup
 from hub.service.taught import TaughtKeys
 from hub.service.timekeeper import Timekeeper
 from hub.store.memory import MemoryStore
@@ -355,7 +356,8 @@ class Hub:
                 )
             )
         )
-        self.readiness = Readiness(lambda: self.supervisor.failing)
+        startup = Startup(self._overview.expected_back, self._clock, wait_s=self._settings.startup_wait_s)
+        self.readiness = Readiness(lambda: self.supervisor.failing, startup.missing)
         self._admin = Admin(
             overview=self._overview,
             membership=self.membership,

@@ -197,6 +197,14 @@ class Overview:
         wanted |= {claim.backend for claim in self._directory.claims()}
         return sorted(backend for backend in wanted if not self._directory.present(backend, None))
 
+    def expected_back(self) -> list[str]:
+        """Those of them that have connected before, or that the hub connects to by itself."""
+        return [backend for backend in self.absent() if self._directory.seen(backend) or self._is_dialled(backend)]
+
+    def _is_dialled(self, backend: str) -> bool:
+        grant = self._directory.grant(backend)
+        return grant is not None and bool(grant.configured_address)
+
     def awaited(self) -> list[str]:
         """Expected backends that have never connected; names that they may claim get no first answer."""
         return sorted(one.backend for one in self._directory.unseen())
