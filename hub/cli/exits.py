@@ -78,6 +78,16 @@ EXITS = {
     "store init": Exits(
         "initialised, or it was before", "refused: the store cannot be written, a hub uses it, or a wrong admin token"
     ),
+    "store backup": Exits(
+        "copied",
+        "refused: the copy exists, or cannot be written",
+        unknown="could not find out: there is no such store, or it is damaged",
+    ),
+    "store restore": Exits(
+        "restored",
+        "refused: a hub uses the store, or its file cannot be written",
+        unknown="could not find out: there is no such copy, or it is no sound store",
+    ),
     "store check": Exits("sound", "damaged", unknown="could not find out: there is no such file, or it is no store"),
 }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -18,8 +20,6 @@ from hub.core.errors import HubError
 from hub.service.keeping import Initialised, StoreView
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hub.cli.discovery import Operator
 
 
@@ -104,6 +104,57 @@ def check(config_path: Path | None, *, as_json: bool) -> None:
         click.echo(f"{path}: {state}, {found.records} records, {len(found.damaged)} damaged")
     if found.damaged:
         raise SystemExit(NO)
+
+
+@store.command()
+@click.argument("copy", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--force", is_flag=True, help="Overwrite the copy if it exists.")
+@the_config_option
+@json_option
+def backup(copy: Path, config_path: Path | None, *, force: bool, as_json: bool) -> None:
+    """Copy the store's file to COPY, also while a hub runs on it.
+
+    The copy is one file; it is read and checked before it gets its name.
+    """
+    from hub.store import backup as copying  # noqa: PLC0415 - as above.
+    from hub.store.sqlite import CannotOpenStore  # noqa: PLC0415 - as above.
+
+    try:
+        made = copying.backup(_path(config_path), copy, force=force)
+    except CannotOpenStore as error:
+        could_not_find_out(str(error))
+    except copying.CannotCopy as error:
+        failed(str(error))
+    if as_json:
+        print_json(made)
+    else:
+        click.echo(f"{made.path}: {made.records} records, {made.size_bytes} bytes")
+
+
+@store.command()
+@click.argument("copy", type=click.Path(path_type=Path, dir_okay=False))
+@the_config_option
+@json_option
+def restore(copy: Path, config_path: Path | None, *, as_json: bool) -> None:
+    """Put COPY, a backup, in the place of the store's file. No hub may run on it.
+
+    The file that was there is kept beside it, under a name that is printed. Answers are compared with what was accepted
+    before the backup: what has changed since may be held.
+    """
+    from hub.store import backup as copying  # noqa: PLC0415 - as above.
+    from hub.store.sqlite import CannotOpenStore  # noqa: PLC0415 - as above.
+
+    try:
+        made = copying.restore(copy, _path(config_path), at=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+    except CannotOpenStore as error:
+        could_not_find_out(str(error))
+    except copying.CannotCopy as error:
+        failed(str(error))
+    if as_json:
+        print_json(made)
+    else:
+        kept = f"; the file that was there is now {made.replaced}" if made.replaced else ""
+        click.echo(f"{made.path}: restored, {made.records} records{kept}")
 
 
 def _path(config_path: Path | None) -> Path:

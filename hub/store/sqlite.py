@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS stored (
 """
 
 
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _WHY = {
     sqlite3.SQLITE_FULL: "the disk of the hub's store is full; its log has more",
     sqlite3.SQLITE_READONLY: "the hub's store is read-only; its log has more",
@@ -222,7 +222,7 @@ class SqliteStore:
 
     def _translated(self, error: sqlite3.Error) -> HubError:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # Without what makes it an extended one.
-        if code in _DAMAGED:
+        if code in DAMAGED:
             self._damage = f"{self._path.name} is damaged"
             return StoreLost(
                 "the file of the hub's store is damaged; Applications are left unchanged. Restore it from a backup and "
@@ -304,6 +304,6 @@ def _nothing() -> None:
 
 def _why(error: Exception) -> str:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in _DAMAGED:
+    if code in DAMAGED:
         return f"it is damaged ({error}); restore it from a backup, or move it away"
     return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)

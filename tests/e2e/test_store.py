@@ -204,3 +204,36 @@ def test_check_and_init_want_a_file(rig: Rig) -> None:
     configure(rig)
     missing = rig.command("store", "check", "--config", rig.config)
     assert (missing.code, (rig.folder / "hub.db").exists()) == (3, False)
+
+
+def test_a_lost_store_is_restored_from_a_backup_that_was_made_while_the_hub_ran(rig: Rig) -> None:
+    configure(rig, EXPECTING)
+    assert rig.command("store", "init", "--offline", "--config", rig.config, "--by", "ada").code == 0
+    hub = rig.hub()
+    whole = apps(rig, hub, *TEN)
+    assert hub.ask("apps-1").sets == TEN
+    copy = rig.folder / "copy.db"
+    made = rig.command("store", "backup", copy, "--config", rig.config)
+    assert (made.code, f"{copy}: " in made.out) == (0, True), made
+    assert rig.command("store", "backup", copy, "--config", rig.config).code == 1
+    in_use = rig.command("store", "restore", copy, "--config", rig.config)
+    assert (in_use.code, "another hub uses it" in in_use.err) == (1, True)
+    assert hub.stop() == 0, hub.output
+    whole.stop()
+    lose(rig)
+    restored = rig.command("store", "restore", copy, "--config", rig.config)
+    assert (restored.code, "restored" in restored.out) == (0, True), restored
+    again = rig.hub_again(hub)
+    apps(rig, again, *TEN[:2])
+    # What was accepted before is known again, so what is missing is held.
+    again.ask("apps-1").refuses(409, "answer_held")
+
+
+def test_a_copy_that_is_no_store_replaces_nothing(rig: Rig) -> None:
+    configure(rig)
+    (rig.folder / "copy.db").write_text("mine")
+    for command in ("backup", "restore"):
+        done = rig.command("store", command, rig.folder / "copy.db", "--config", rig.config)
+        assert done.code in (1, 3), done
+    assert (rig.folder / "copy.db").read_text() == "mine"
+    assert not (rig.folder / "hub.db").exists()
