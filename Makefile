@@ -82,6 +82,10 @@ campaign-backends: $(READY) ## Kill, freeze and cut off backends under load for 
 campaign-dns: $(READY) ## Move, hang, kill and forget addresses of a backend under load; prints each outage (SECONDS=600)
 	APPSET_HUB_CAMPAIGN_S=$(or $(SECONDS),60) $(BIN)/pytest tests/e2e/test_dns_campaign.py -q -n 0 --timeout 3600
 
+.PHONY: campaign-slow
+campaign-slow: $(READY) ## Open ten thousand slow connections of four kinds beside honest requests; prints how long each lasts
+	APPSET_HUB_SLOW_CONNECTIONS=$(or $(CONNECTIONS),10000) $(BIN)/pytest tests/e2e/test_slow_campaign.py -q -s -n 0 --timeout 3600
+
 .PHONY: test-pythons
 test-pythons: $(READY) ## Run the tests on each supported Python found here; OTHERS=1 leaves out that of .venv
 	$(BIN)/python tools/pythons.py $(if $(OTHERS),--others) $(TESTS)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hub.http.limits import PortLimits
     from hub.http.reply import Reply
 
+_LINGER_LATE_S = 0.2
 _LINGER_BYTES = 64 * 1024 * 1024  # How much of a refused request is read and dropped.
 _HEAD_SLICE = 4 * 1024  # More of a head is parsed piece by piece, so that its size is noticed before its end.
 _NOT_HTTP = "the request is not valid HTTP/1.1"
@@ -307,7 +308,7 @@ class Connection(asyncio.Protocol):
         except BaseException:
             self._transport.abort()
             raise
-        is_last = request.is_last or self._is_retired or self._site.draining or self._is_half_closed
+        is_last = request.is_last or request.is_late or self._is_retired or self._site.draining or self._is_half_closed
         self._write(reply, is_last=is_last, with_body=request.method != "HEAD")
         return (request.is_whole or await self._lingered(request)) and not is_last
 
@@ -335,7 +336,9 @@ class Connection(asyncio.Protocol):
         self._is_lingering = True
         try:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._site.limits.linger_s):
+                # Who is slow has had its time.
+                is_late = request is not None and request.is_late
+                async with asyncio.timeout(_LINGER_LATE_S if is_late else self._site.limits.linger_s):
                     if request is not None and self._parser is not None:
                         await request.end_of_body()
                         return request.is_whole

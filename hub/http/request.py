@@ -20,12 +20,13 @@ class HttpRequest:
     """One request.
 
     ``headers`` have lower-case names, and are those only that somebody reads; ``is_last`` says that its connection ends
-    with it, ``is_whole`` that its body is here to the end. ``caller`` is who waits for the reply.
+    with it, ``is_whole`` that its body is here to the end, ``is_late`` that it did not come in time. ``caller`` is who
+    waits for the reply.
     """
 
     __slots__ = (
         "_arrived", "_body", "_body_bytes", "_ended", "_failure", "_max_body_bytes", "_transport", "caller", "headers",
-        "is_last", "is_whole", "method", "path",
+        "is_last", "is_late", "is_whole", "method", "path",
     )  # fmt: skip
 
     caller: Caller
@@ -38,6 +39,7 @@ class HttpRequest:
         self.headers = headers
         self.is_last = False
         self.is_whole = False
+        self.is_late = False
         self._max_body_bytes = max_body_bytes
         self._transport = transport
         self._body: list[bytes] = []
@@ -62,6 +64,7 @@ class HttpRequest:
                 async with asyncio.timeout(timeout_s):
                     await self.arrival()
             except TimeoutError as error:
+                self.is_late = True
                 raise InvalidRequest("the request's body did not arrive in time") from error
         if self._failure is not None:
             raise self._failure

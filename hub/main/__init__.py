@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import signal
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from hub.core.errors import StoreFailed
@@ -109,6 +110,15 @@ async def _drain(hub: Hub, stopping: asyncio.Future[signal.Signals], delay_s: fl
 
 def run(source: Source, settings: Settings) -> None:
     """Run a hub in this process until it is told to stop."""
+    _allow_descriptors()
     import uvloop  # noqa: PLC0415 - only this needs it: commands that ask a running hub start faster without.
 
     uvloop.run(serve(source, settings))
+
+
+def _allow_descriptors() -> None:
+    """Open as many files as the platform allows: each connection is one, and the usual first limit is 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(OSError, ValueError):  # Of platforms with a lower limit than they say.
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
