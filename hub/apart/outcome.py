@@ -8,6 +8,10 @@ LENGTH_BYTES = 8
 """Before each message, either way: how long it is, most significant byte first."""
 
 
+READY = bytes(LENGTH_BYTES)
+"""What a process sends first, once it can take work."""
+
+
 class Outcome:
     """What a function returned or raised, and the most memory that its process has used so far, in bytes."""
 

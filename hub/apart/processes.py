@@ -13,7 +13,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
-from hub.apart.outcome import LENGTH_BYTES, Outcome
+from hub.apart.outcome import LENGTH_BYTES, READY, Outcome
 from hub.service.ports import WorkLost, WorkNotStarted
 
 if TYPE_CHECKING:
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 _IDLE_S = 30.0  # A process without work is kept for so long.
 _KEPT_BELOW_BYTES = 96 * 1024 * 1024  # One that has used more is ended, because Python gives little of it back.
 
+_START_S = 10.0
 _LAST_WORDS_S = 1.0  # Between the end of its socket and that of a process.
 
 T = TypeVar("T")
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Processes:
@@ -45,7 +48,7 @@ class Processes:
         Whoever cancels this ends the process. ``within_s`` counts from when there is one.
 
         Raises:
-            WorkNotStarted: the process could not be started.
+            WorkNotStarted: the process could not be started, or took too long.
             WorkLost: it ended before it said anything, or did not say anything in time.
             Exception: what ``work`` raises.
         """
@@ -54,8 +57,9 @@ class Processes:
             self._running.add(process)
             outcome = None
             try:
+                streams = await process.ready()
                 async with asyncio.timeout(within_s):
-                    outcome = await process.run(pickle.dumps(work, pickle.HIGHEST_PROTOCOL))
+                    outcome = await process.run(streams, pickle.dumps(work, pickle.HIGHEST_PROTOCOL))
             except TimeoutError as error:
                 raise WorkLost(f"it takes longer than {within_s:g} s") from error
             finally:
@@ -109,7 +113,7 @@ class _Process:
     def __init__(self, memory_bytes: int) -> None:
         self._socket, theirs = socket.socketpair()
         self._timer: asyncio.TimerHandle | None = None
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._streams: Streams | None = None
         with theirs:
             try:
                 self._process = _started(theirs, memory_bytes)
@@ -117,21 +121,37 @@ class _Process:
                 self._socket.close()
                 raise WorkNotStarted(f"a process could not be started: {error.strerror}") from error
 
-    async def run(self, work: bytes) -> Outcome:
-        """Send a function, and wait for what comes of it."""
+    async def ready(self) -> Streams:
+        """Wait until it can take work."""
+        if self._streams is not None:
+            return self._streams
+        self._streams = await asyncio.open_connection(sock=self._socket)
         try:
-            if self._streams is None:
-                self._streams = await asyncio.open_connection(sock=self._socket)
-            reader, writer = self._streams
+            async with asyncio.timeout(_START_S):
+                said = await self._streams[0].readexactly(LENGTH_BYTES)
+        except TimeoutError as error:
+            raise WorkNotStarted(f"a process did not start within {_START_S:g} s") from error
+        except (OSError, EOFError) as error:
+            raise WorkLost(await self._how_it_ended()) from error
+        assert said == READY  # noqa: S101 - the worker begins with nothing else.
+        return self._streams
+
+    async def run(self, streams: Streams, work: bytes) -> Outcome:
+        """Send a function, and wait for what comes of it."""
+        reader, writer = streams
+        try:
             writer.write(len(work).to_bytes(LENGTH_BYTES, "big"))
             writer.write(work)
             await writer.drain()
             length = int.from_bytes(await reader.readexactly(LENGTH_BYTES), "big")
             outcome = pickle.loads(await reader.readexactly(length))  # noqa: S301 - of our own process.
         except (OSError, EOFError) as error:
-            raise WorkLost(_how(await asyncio.to_thread(self.end, _LAST_WORDS_S))) from error
+            raise WorkLost(await self._how_it_ended()) from error
         assert isinstance(outcome, Outcome)  # noqa: S101 - the worker writes nothing else.
         return outcome
+
+    async def _how_it_ended(self) -> str:
+        return _how(await asyncio.to_thread(self.end, _LAST_WORDS_S))
 
     def unwanted(self, within_s: float, then: Callable[[], None]) -> None:
         """Call ``then`` unless this process is wanted within that time."""

@@ -15,14 +15,16 @@ from typing import BinaryIO
 
 # Here rather than with the first function that needs it.
 import hub.core.combine  # noqa: F401
-from hub.apart.outcome import LENGTH_BYTES, Outcome
+from hub.apart.outcome import LENGTH_BYTES, READY, Outcome
 
 _NICENESS = 5  # The loop first, where there are too few processors for both.
 _KIB = 1024
 
 
 def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
-    """Run what comes until nothing more does."""
+    """Say that there is a process, and run what comes until nothing more does."""
+    outgoing.write(READY)
+    outgoing.flush()
     while len(head := incoming.read(LENGTH_BYTES)) == LENGTH_BYTES:
         written = _outcome_of(incoming.read(int.from_bytes(head, "big")))
         outgoing.write(len(written).to_bytes(LENGTH_BYTES, "big"))

@@ -208,7 +208,7 @@ class Hub:
             keeper=self._keeper,
             routing=self._routing,
             completeness=completeness,
-            inputs=Inputs(directory, schemas, self.telemetry),
+            inputs=Inputs(directory, schemas, self.telemetry, timekeeper),
             asker=asker,
             remembered=self._remembered,
             guard=self._guard,

@@ -24,11 +24,12 @@ _ONE = ("additionalItems", "additionalProperties", "contains", "items", "propert
 _ONE_TRIED = ("else", "if", "not", "then")
 _MANY = ("allOf", "items", "prefixItems")
 _MANY_TRIED = ("anyOf", "oneOf")
-_NAMED = ("dependentSchemas", "properties")
+# Definitions are not applied unless something refers to them, but all of them are compiled.
+_NAMED = ("$defs", "definitions", "dependentSchemas", "properties")
 _PATTERNED = "patternProperties"
 
 _PLAIN = frozenset((
-    "$comment", "$defs", "$schema", "default", "definitions", "dependentRequired", "deprecated", "description",
+    "$comment", "$schema", "default", "dependentRequired", "deprecated", "description",
     "examples", "exclusiveMaximum", "exclusiveMinimum", "maxContains", "maxItems", "maxLength", "maxProperties",
     "maximum", "minContains", "minItems", "minLength", "minProperties", "minimum", "multipleOf", "readOnly", "required",
     "title", "type", "uniqueItems", "writeOnly",

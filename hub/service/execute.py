@@ -135,8 +135,8 @@ class Execute:
             self._events.emit(_CACHED)
             return remembered.combined
         check_echo(route.values, call.parameters, route.name)
-        await self._inputs.check(route, call)
         deadline = Deadline(now_s + route.deadline_s)
+        await self._inputs.check(route, call, deadline)
         self._bulkhead.enter(route)
         try:
             return await self._flights.join(

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hub.apart.processes import Processes
-from hub.core.combine import Merge
+from hub.core.combine import AnswerRules, Merge
 from hub.core.errors import AnswerRefused, CheckFailed, DeadlinePassed
+from hub.core.routes import Trust
 from hub.core.values import ValueRules
 from hub.service.ports import RawAnswer, WorkLost
 from hub.service.reading import LARGE_BYTES
@@ -113,8 +114,9 @@ async def test_of_a_large_answer_of_text_only_the_change_is_read() -> None:
         ({"values": ValueRules(numbers="text")}, lambda one: {**one, "size": str(one["size"])}),
         ({"values": ValueRules(echo=("team",))}, lambda one: {**one, "team": "red"}),
         ({"combine": Merge(on=("name",))}, lambda one: {**one, "owner": "o"}),
+        ({"rules": AnswerRules(unique_by=("name",)), "trust": Trust()}, lambda one: one),
     ],
-    ids=["numbers", "echo", "merge"],
+    ids=["numbers", "echo", "merge", "unique, with a guard"],
 )
 async def test_large_answers_are_combined_in_another_process_too(
     how: dict[str, Any], makes: Callable[[dict[str, Any]], dict[str, Any]]

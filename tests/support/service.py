@@ -154,7 +154,7 @@ class Service:
             keeper=self.keeper,
             routing=self.routing,
             completeness=completeness,
-            inputs=Inputs(self.directory, schemas, self.events),
+            inputs=Inputs(self.directory, schemas, self.events, timekeeper),
             asker=self.asker,
             remembered=self.remembered,
             guard=self.guard,

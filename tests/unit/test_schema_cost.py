@@ -31,7 +31,7 @@ def twofold(levels: int) -> dict[str, Any]:
         ({"items": {"enum": [1, 2, {"a": [3]}]}}, 5, 10),
         ({"pattern": "^[a-z]{1,20}$"}, 240, 300),
         ({"format": "date-time"}, 20, 30),
-        (twofold(4), 16, 200),
+        (twofold(4), 16, 400),
     ],
     ids=["true", "empty", "object", "closed", "reference", "one of", "values", "pattern", "format", "twofold"],
 )
@@ -56,13 +56,15 @@ def test_the_work_of_a_plain_schema_has_a_bound(schema: Any, least: int, most: i
         {"pattern": "((a{1,99}){1,99}){1,99}"},
         {"properties": []},
         {"items": "a"},
+        {"$defs": {str(number): {"pattern": "(a{1,99}){1,99}"} for number in range(50)}},
         chain(65),
         twofold(20),
         {"anyOf": [{"anyOf": [{"anyOf": [{"anyOf": [{"pattern": "a" * 300}]}]}]}]},
     ],
     ids=[
         "recursive", "recursive in two steps", "another document", "nowhere", "anchor", "dynamic", "unevaluated",
-        "unknown keyword", "format", "large pattern", "no map", "no schema", "long chain", "twofold", "tried again",
+        "unknown keyword", "format", "large pattern", "no map", "no schema", "definitions", "long chain", "twofold",
+        "tried again",
     ],
 )  # fmt: skip
 def test_what_has_no_bound_is_not_quick(schema: Any) -> None:
