@@ -180,11 +180,19 @@ lock-check: $(READY) ## Check that requirements/ holds what the pyproject files 
 	$(BIN)/python tools/lock.py --check
 	$(BIN)/python tools/lowest.py --check
 
+.PHONY: sbom
+sbom: $(READY) ## Write a bill of materials (CycloneDX) of what a deployed hub consists of: dist/appset-hub.cdx.json
+	$(BIN)/python tools/sbom.py dist/appset-hub.cdx.json
+
+# The same commit gives the same wheels: their files have the time of the commit.
+dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
+
 .PHONY: dist
-dist: $(READY) ## Build the wheels and source archives of both distributions into dist/
+dist: $(READY) ## Build the wheels and source archives of both distributions into dist/, with a bill of materials
 	rm -rf dist build sdk/python/build
 	$(BIN)/python -m build --no-isolation --outdir dist .
 	$(BIN)/python -m build --no-isolation --outdir dist sdk/python
+	$(BIN)/python tools/sbom.py dist/appset-hub.cdx.json
 	rm -rf build sdk/python/build
 
 .PHONY: clean

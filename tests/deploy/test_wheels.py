@@ -20,7 +20,7 @@ from tests.e2e.support.processes import Process
 from tests.e2e.support.quickstart import DOCUMENTED, TWO_SETS, curl, fixed_ports
 from tests.e2e.support.rig import ROOT
 from tests.support.index import Index, add_wheel, serving
-from tests.support.wheels import HUB, SDK, wheel_of
+from tests.support.wheels import HUB, SDK, build, wheel_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -178,3 +178,10 @@ def test_a_new_backends_wheel_needs_nothing_of_ours_from_an_index(project: Path,
     wheel = (hub / "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", "dist", ".")
     run(*wheel, cwd=project, env=index.environment)
     assert [file.name for file in (project / "dist").iterdir()] == ["my_first-0.1.0-py3-none-any.whl"]
+
+
+@pytest.mark.parametrize("name", [HUB, SDK])
+def test_the_same_sources_give_the_same_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    first, second = (next(build(name, tmp_path / place).glob("*.whl")).read_bytes() for place in ("one", "two"))
+    assert first == second

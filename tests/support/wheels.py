@@ -36,7 +36,7 @@ def built(name: str, factory: pytest.TempPathFactory) -> Path:
     with (place / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (place / name).exists():
-            _build(name, place / "unfinished" / name).rename(place / name)
+            build(name, place / "unfinished" / name).rename(place / name)
     return place / name
 
 
@@ -45,7 +45,8 @@ def wheel_of(name: str, factory: pytest.TempPathFactory) -> Path:
     return next(built(name, factory).glob("*.whl"))
 
 
-def _build(name: str, place: Path) -> Path:
+def build(name: str, place: Path) -> Path:
+    """Build both archives of one of them from a copy of its sources; returns their folder."""
     folder, parts = SOURCES[name]
     sources = place / "sources"
     sources.mkdir(parents=True)
