@@ -1,4 +1,4 @@
-"""Writes the pages of ``docs/`` that are made from the code, or checks that they are up to date.
+"""Writes the pages that are made from the code, most of them in ``docs/``, or checks that they are up to date.
 
 A page is a file and the function that gives its text; ``PAGES`` is the list. The text must be the same each time.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 import commands
 import contract
 import metrics
+import openapi
 import settings
 
 ROOT = Path(__file__).parent.parent
@@ -20,6 +21,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/configuration.md": settings.page,
     "docs/grpc-reference.md": contract.page,
     "docs/metrics.md": metrics.page,
+    "hub/http/openapi.json": openapi.page,
 }
 
 

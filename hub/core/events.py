@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from hub.core.answer import Notice  # noqa: TC001 - its schema is described.
+
 if TYPE_CHECKING:
-    from hub.core.answer import Notice
     from hub.core.directory import Kind
 
 

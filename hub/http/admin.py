@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Awaitable, Callable
+from importlib.resources import files
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar
 
@@ -30,14 +31,16 @@ from hub.core.errors import (
     UnknownRoute,
 )
 from hub.core.events import InternalFault
-from hub.core.freezes import MAX_REASON_CHARS
+from hub.core.freezes import MAX_REASON_CHARS, Freeze
 from hub.core.guard import MAX_WHO_CHARS
 from hub.core.keys import MAX_KEY_CHARS, MAX_KEYS
 from hub.core.nesting import check_levels
 from hub.core.routes import CLAIMED
 from hub.core.tokens import bearer
 from hub.http import reply
+from hub.service.eviction import KeptView  # noqa: TC001 - as above.
 from hub.service.held import NoSuchHeldAnswer
+from hub.service.keeping import StoreView  # noqa: TC001 - as above.
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,13 +48,11 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from hub.core.events import AnswerNoticed
-    from hub.core.freezes import Freeze
     from hub.core.guard import AuditEntry, HeldAnswer, History
     from hub.core.tokens import TokenRing
     from hub.http.getparams import RequestIds
-    from hub.service.eviction import KeptView
     from hub.service.freezing import FreezeView
-    from hub.service.keeping import Initialised, StoreView
+    from hub.service.keeping import Initialised
     from hub.service.membership import Forgotten
     from hub.service.overview import Overview
     from hub.service.ports import Events
@@ -62,6 +63,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 T = TypeVar("T")
 
 _encode = msgspec.json.Encoder().encode
+
+_OPENAPI = files("hub.http").joinpath("openapi.json")
 
 _NEEDS_ADMIN = (
     "changing the hub's state needs an admin token: name its file with --admin-token-file or HUB_ADMIN_TOKEN_FILE, "
@@ -209,6 +212,26 @@ class Acceptance(msgspec.Struct, forbid_unknown_fields=True):
     ] = ()
 
 
+class Live(msgspec.Struct, frozen=True, kw_only=True):
+    """The process works."""
+
+    live: bool = True
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the hub serves, what is missing if it does not, and what is not as it is configured."""
+
+    ready: bool
+    missing: tuple[str, ...]
+    absent_backends: list[str]
+    never_seen_backends: list[str]
+    needs_restart: tuple[str, ...]
+    failing_tasks: tuple[str, ...]
+    frozen: list[Freeze]
+    kept_questions: KeptView
+    store: StoreView
+
+
 class Notices(Protocol):
     """Remembers the latest notices."""
 
@@ -283,6 +306,7 @@ class Admin:
                 web.get("/livez", self._get_live),
                 web.get("/healthz", self._get_live),
                 web.get("/readyz", self._get_ready),
+                web.get("/api/openapi.json", self._get_openapi),
                 web.get("/api/routes", self._get_routes),
                 web.get("/api/backends", self._get_backends),
                 web.get("/api/notices", self._get_notices),
@@ -351,22 +375,25 @@ class Admin:
         return web.Response(body=encoder(self._metrics), headers={"Content-Type": content_type})
 
     async def _get_live(self, _: web.Request) -> web.Response:
-        return _shown({"live": True})
+        return _shown(Live())
 
     async def _get_ready(self, _: web.Request) -> web.Response:
         missing = self._readiness.missing or self._readiness.starting()
-        body = {
-            "ready": not missing,
-            "missing": missing,
-            "absent_backends": self._overview.absent(),
-            "never_seen_backends": self._overview.awaited(),
-            "needs_restart": self._readiness.needs_restart,
-            "failing_tasks": self._readiness.failing(),
-            "frozen": self._freezes.all(),
-            "kept_questions": self._retention.view(),
-            "store": self._keeper.view(),
-        }
+        body = Ready(
+            ready=not missing,
+            missing=missing,
+            absent_backends=self._overview.absent(),
+            never_seen_backends=self._overview.awaited(),
+            needs_restart=self._readiness.needs_restart,
+            failing_tasks=self._readiness.failing(),
+            frozen=self._freezes.all(),
+            kept_questions=self._retention.view(),
+            store=self._keeper.view(),
+        )
         return _shown(body, status=503 if missing else 200)
+
+    async def _get_openapi(self, _: web.Request) -> web.Response:
+        return web.Response(body=_OPENAPI.read_bytes(), content_type="application/json")
 
     async def _get_routes(self, _: web.Request) -> web.Response:
         return _shown(self._overview.routes())
