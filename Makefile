@@ -86,6 +86,10 @@ campaign-dns: $(READY) ## Move, hang, kill and forget addresses of a backend und
 campaign-slow: $(READY) ## Open ten thousand slow connections of four kinds beside honest requests; prints how long each lasts
 	APPSET_HUB_SLOW_CONNECTIONS=$(or $(CONNECTIONS),10000) $(BIN)/pytest tests/e2e/test_slow_campaign.py -q -s -n 0 --timeout 3600
 
+.PHONY: fuzz
+fuzz: $(READY) ## Send changed inputs to each place where bytes enter: SECONDS=600 for each of them, SEED=1
+	APPSET_HUB_FUZZ_S=$(or $(SECONDS),60) APPSET_HUB_SEED=$(or $(SEED),1) $(BIN)/pytest tests/fuzz -q -s -n 0 --timeout 0
+
 .PHONY: test-pythons
 test-pythons: $(READY) ## Run the tests on each supported Python found here; OTHERS=1 leaves out that of .venv
 	$(BIN)/python tools/pythons.py $(if $(OTHERS),--others) $(TESTS)
