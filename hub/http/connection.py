@@ -125,8 +125,8 @@ class Connection(asyncio.Protocol):
     def turn_away(self, text: str) -> None:
         """Refuse it before it asks."""
         self._parser = None
-        self._write(self._handler.refuse(Shedding(text)), is_last=True)
-        self._transport.close()
+        self._become("refused")
+        self._task = self._loop.create_task(self._turn_away(text))
 
     # What asyncio says.
 
@@ -295,6 +295,12 @@ class Connection(asyncio.Protocol):
                 self._transport.resume_reading()
         self._transport.close()
 
+    async def _turn_away(self, text: str) -> None:
+        self._write(self._handler.refuse(Shedding(text)), is_last=True)
+        # It may have asked already: what it sent has to be read, or it sees a reset instead of the reason.
+        await self._lingered(None, _LINGER_LATE_S)
+        self._transport.close()
+
     async def _answered(self, request: HttpRequest | None) -> bool:
         """Answer one request; false if the connection has to end with it."""
         if self._read_by_caller is not None:
@@ -324,7 +330,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(head)
             self._transport.write(reply.body)
 
-    async def _lingered(self, request: HttpRequest | None) -> bool:
+    async def _lingered(self, request: HttpRequest | None, within_s: float | None = None) -> bool:
         """Read and drop what the caller still sends, or it might never see the answer; true if that came to its end.
 
         Of what is no HTTP (``None``) there is no end but the caller's.
@@ -336,9 +342,9 @@ class Connection(asyncio.Protocol):
         self._is_lingering = True
         try:
             with suppress(TimeoutError):
-                # Who is slow has had its time.
-                is_late = request is not None and request.is_late
-                async with asyncio.timeout(_LINGER_LATE_S if is_late else self._site.limits.linger_s):
+                if request is not None and request.is_late:
+                    within_s = _LINGER_LATE_S  # It has had its time.
+                async with asyncio.timeout(self._site.limits.linger_s if within_s is None else within_s):
                     if request is not None and self._parser is not None:
                         await request.end_of_body()
                         return request.is_whole

@@ -14,15 +14,18 @@ if TYPE_CHECKING:
 
     from hub.http.connection import Connection
 
-Kind = Literal["stranger", "idle", "busy"]
+Kind = Literal["stranger", "idle", "busy", "refused"]
 
 
 class Crowd:
-    """The open connections of a port, each of one kind: it has not asked yet, is between requests, or is busy."""
+    """The open connections of a port, each of one kind.
+
+    It has not asked yet, is between requests, is busy, or was refused and ends in a moment; those do not count.
+    """
 
     def __init__(self) -> None:
         # Dictionaries keep the order in which connections became what they are.
-        self._kinds: dict[Kind, dict[Connection, None]] = {"stranger": {}, "idle": {}, "busy": {}}
+        self._kinds: dict[Kind, dict[Connection, None]] = {"stranger": {}, "idle": {}, "busy": {}, "refused": {}}
         self._peers: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -41,13 +44,24 @@ class Crowd:
         """It is something else now."""
         if self._kinds[before].pop(connection, connection) is None:
             self._kinds[after][connection] = None
+            if after == "refused":
+                self._leave(connection.peer)
 
     def remove(self, connection: Connection) -> None:
         """It has gone."""
-        if any(connections.pop(connection, connection) is None for connections in self._kinds.values()):
-            self._peers[connection.peer] -= 1
-            if not self._peers[connection.peer]:
-                del self._peers[connection.peer]
+        kind = next((kind for kind, found in self._kinds.items() if found.pop(connection, connection) is None), None)
+        if kind not in (None, "refused"):
+            self._leave(connection.peer)
+
+    def _leave(self, peer: str) -> None:
+        self._peers[peer] -= 1
+        if not self._peers[peer]:
+            del self._peers[peer]
+
+    @property
+    def counted(self) -> int:
+        """How many there are without those that were refused."""
+        return len(self) - len(self._kinds["refused"])
 
     def of_peer(self, peer: str) -> int:
         """How many come from one address."""

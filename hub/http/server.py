@@ -109,7 +109,7 @@ class HttpServer:
             connection.turn_away(
                 "too many connections from this address (limits.connections_per_peer); ask again later"
             )
-        elif len(self._connections) > self.limits.connections:
+        elif self._connections.counted > self.limits.connections:
             dispensable = self._connections.most_dispensable(connection)
             if dispensable is None:
                 connection.turn_away("too many connections (limits.connections); ask again later")

@@ -253,3 +253,14 @@ async def test_one_address_may_have_so_many_connections() -> None:
                 await wire.send(post(token="other-password"))
                 if (await wire.reply()).status == 200:
                     break
+
+
+@pytest.mark.parametrize("attempt", range(10))
+async def test_whoever_asks_although_there_are_too_many_reads_why_it_is_refused(attempt: int) -> None:
+    async with served(connections_per_peer=1) as server:
+        await server.wire()
+        wire = await server.wire()
+        await wire.send(post(b"x" * 900 * (attempt % 2)))
+        refused = await wire.reply()
+        assert (refused.status, refused.headers["connection"]) == (503, "close")
+        assert await ends(wire) == b""
