@@ -44,7 +44,7 @@ OWNERS = "  - {name: owners, tokens: [{file: owners.token}]}\n"
 MINIMAL = "a minimal file is: clients: [{name: argocd, tokens: [{file: argocd.token}]}]"
 UNITS = "the units are ms, s, m, h and d"
 TOP = (
-    "listen, tls, store, deadline, wait_for_absent, wait_for_busy, route_max_in_flight, share_within, "
+    "listen, tls, store, deadline, wait_for_absent, startup_wait, wait_for_busy, route_max_in_flight, share_within, "
     "proxy_from_environment, clients, backends, routes, guard, stale_if_error, cache, admin, limits, dial, drain, log"
 )
 LISTEN = 'expected an address such as ":4355" or "127.0.0.1:4355"'
