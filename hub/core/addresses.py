@@ -41,6 +41,7 @@ _METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "instance-d
 _METADATA = frozenset(map(ip_address, ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254")))
 _RESERVED = IPv4Network("240.0.0.0/4")
 _THIS_HOST = IPv4Network("0.0.0.0/8")
+_OF_IPV6 = frozenset(map(IPv6Address, ("::", "::1")))  # Within "::/96", and nevertheless without an IPv4 address.
 # Mapped, translated, compatible, NAT64, 6to4 and Teredo: whoever routes them may connect to the IPv4 address inside.
 _WITH_IPV4 = tuple(
     map(
@@ -182,7 +183,8 @@ def _delicate(ip: IPv4Address | IPv6Address) -> str:
 
 
 def _has_ipv4(ip: IPv4Address | IPv6Address) -> bool:
-    return not ip.is_loopback and not ip.is_unspecified and any(ip in network for network in _WITH_IPV4)
+    # Not ``is_loopback``: from Python 3.13 on that looks at the IPv4 address inside.
+    return ip not in _OF_IPV6 and any(ip in network for network in _WITH_IPV4)
 
 
 _KINDS: tuple[tuple[str, Callable[[IPv4Address | IPv6Address], bool]], ...] = (

@@ -96,20 +96,29 @@ def _copied(source: Path, target: Path, *, aside: Path | None = None) -> Copied:
 
 
 def _copy(source: Path, new: Path) -> int:
-    try:
-        reading = sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)
-        reading.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    except sqlite3.Error as error:
-        raise CannotOpenStore(f"cannot read {source} as a store: {error}") from error
-    # Its mode first: what is in it is no one else's.
-    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, source.stat().st_mode & 0o777))
-    with closing(reading), closing(sqlite3.connect(new)) as writing:
-        reading.backup(writing, pages=_PAGES_AT_ONCE)
-        # One file, without a log beside it.
-        writing.execute("PRAGMA journal_mode = DELETE")
-        records = _checked(source, writing)
+    with closing(_opened(source)) as reading:
+        # Its mode first: what is in it is no one else's.
+        os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, source.stat().st_mode & 0o777))
+        with closing(sqlite3.connect(new)) as writing:
+            reading.backup(writing, pages=_PAGES_AT_ONCE)
+            # One file, without a log beside it.
+            writing.execute("PRAGMA journal_mode = DELETE")
+            records = _checked(source, writing)
     _sync(new)
     return records
+
+
+def _opened(source: Path) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)
+    except sqlite3.Error as error:
+        raise CannotOpenStore(f"cannot read {source} as a store: {error}") from error
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.Error as error:
+        connection.close()
+        raise CannotOpenStore(f"cannot read {source} as a store: {error}") from error
+    return connection
 
 
 def _checked(source: Path, copy: sqlite3.Connection) -> int:
