@@ -43,6 +43,8 @@ def backup(store: Path, copy: Path, *, force: bool = False) -> Copied:
         raise CannotCopy(f"{copy} exists; choose another name, or overwrite it with --force")
     if _same(copy, store):
         raise CannotCopy(f"{copy} is the store itself")
+    if (log := _beside(copy, "-wal")).exists():
+        raise CannotCopy(f"{log} exists: a program uses {copy}, or ended while it did; choose another name")
     return _copied(store, copy)
 
 
@@ -52,7 +54,7 @@ def restore(copy: Path, store: Path, *, at: str) -> Copied:
     ``at`` is the moment, as it stands in that name.
 
     Raises:
-        CannotOpenStore: the copy is not a sound, initialised store.
+        CannotOpenStore: the copy is not a sound store.
         CannotCopy: a hub uses the store, the copy is the store, or the file cannot be written.
     """
     if _same(copy, store):
@@ -83,15 +85,18 @@ def _copied(source: Path, target: Path, *, aside: Path | None = None) -> Copied:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED:
                 raise CannotOpenStore(f"{source} is damaged: {error}") from error
             raise CannotCopy(f"cannot copy {source} to {target}: {error}") from error
-        replaced = _set_aside(target, aside) if aside is not None and target.exists() else ""
-        new.replace(target)
+        if aside is None:
+            new.replace(target)
+            replaced = ""
+        else:
+            replaced = _exchanged(new, target, aside)
         _sync(target.parent)
     except OSError as error:
         raise CannotCopy(f"cannot write {target}: {_reason(error)}") from error
     finally:
         for ending in (*_WITH_WAL, "-journal"):
             with suppress(OSError):
-                new.with_name(new.name + ending).unlink()
+                _beside(new, ending).unlink()
     return Copied(path=str(target), records=records, size_bytes=target.stat().st_size, replaced=replaced)
 
 
@@ -131,13 +136,27 @@ def _checked(source: Path, copy: sqlite3.Connection) -> int:
     return sum(1 for _ in records_of(copy))
 
 
-def _set_aside(store: Path, aside: Path) -> str:
-    if aside.exists():
-        raise CannotCopy(f"{aside} exists; wait a second")
-    for ending in reversed(_WITH_WAL):
-        with suppress(FileNotFoundError):
-            store.with_name(store.name + ending).rename(aside.with_name(aside.name + ending))
-    return str(aside)
+def _exchanged(new: Path, store: Path, aside: Path) -> str:
+    """Give a store's name to another file; returns what the old one is called now, empty if there was none."""
+    # A log without its store counts too: SQLite would take it for that of the new one.
+    there = [ending for ending in _WITH_WAL if _beside(store, ending).exists()]
+    if any(_beside(aside, ending).exists() for ending in _WITH_WAL):
+        raise CannotCopy(f"{aside} exists; try again in a second")
+    moved: list[str] = []
+    try:
+        for ending in there:
+            _beside(store, ending).rename(_beside(aside, ending))
+            moved.append(ending)
+        new.replace(store)
+    except OSError:
+        for ending in moved:
+            _beside(aside, ending).rename(_beside(store, ending))
+        raise
+    return str(aside) if there else ""
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
 
 
 def _sync(path: Path) -> None:

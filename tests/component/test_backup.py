@@ -101,6 +101,48 @@ async def test_a_store_is_restored_where_there_is_none(tmp_path: Path) -> None:
     assert await read(tmp_path / "new.db") == {"0": b"a"}
 
 
+async def test_the_log_of_a_store_that_was_deleted_is_not_taken_for_that_of_the_copy(tmp_path: Path) -> None:
+    path, copy = tmp_path / "hub.db", tmp_path / "copy.db"
+    await fill(path, b"good")
+    backup(path, copy)
+    async with SqliteStore(path, FakeEvents()) as store:
+        await write(store, b"only in the log")
+        log = (tmp_path / "hub.db-wal").read_bytes()
+    path.unlink()
+    (tmp_path / "hub.db-wal").write_bytes(log)
+    restore(copy, path, at=AT)
+    assert await read(path) == {"0": b"good"}
+    assert (tmp_path / f"hub.db.replaced-{AT}-wal").read_bytes() == log
+
+
+async def test_a_copy_that_is_in_use_is_not_overwritten(tmp_path: Path) -> None:
+    path, copy = tmp_path / "hub.db", tmp_path / "copy.db"
+    await fill(path, b"a")
+    async with SqliteStore(copy, FakeEvents()) as other:
+        await write(other, b"b")
+        with pytest.raises(CannotCopy, match=r"copy\.db-wal exists: a program uses"):
+            backup(path, copy, force=True)
+    assert await read(copy) == {"0": b"b"}
+
+
+async def test_a_restore_that_fails_halfway_leaves_the_store_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, copy = tmp_path / "hub.db", tmp_path / "copy.db"
+    await fill(path, b"mine")
+    backup(path, copy)
+
+    def fails(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", fails)
+    with pytest.raises(CannotCopy, match="No space left on device"):
+        restore(copy, path, at=AT)
+    monkeypatch.undo()
+    assert await read(path) == {"0": b"mine"}
+    assert leftovers(tmp_path) == []
+
+
 async def test_a_store_that_a_hub_uses_is_not_replaced(tmp_path: Path) -> None:
     path, copy = tmp_path / "hub.db", tmp_path / "copy.db"
     async with SqliteStore(path, FakeEvents()) as store:
