@@ -8,6 +8,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.error import HTTPError
 
 from load import TOKEN, Endpoint
 from processes import HERE, Fleet, free_port, listens
@@ -40,9 +41,13 @@ class HubSite:
 
 
 def get(port: int, path: str) -> str:
-    """The body of a page of this machine."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:
-        return str(response.read().decode())
+    """The body of a page of this machine, also of one that says that the hub is not ready."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:
+            return str(response.read().decode())
+    except HTTPError as error:
+        with error:
+            return str(error.read().decode())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

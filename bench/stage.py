@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-from hub_site import SERVED
+from hub_site import SERVED, get
 
 _LONGEST_REPLY_S = 60
 _COMMAND_LIMIT_S = 30
@@ -171,9 +171,8 @@ class Stage:
 
     def absent(self) -> list[str]:
         """The backends without an instance."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/readyz", timeout=10) as response:
-            found: list[str] = json.loads(response.read())["absent_backends"]
-            return found
+        found: list[str] = json.loads(get(self.admin, "/readyz"))["absent_backends"]
+        return found
 
     def wait_for_backends(self) -> None:
         """Wait until all are there."""
