@@ -45,7 +45,7 @@ class Processes:
     async def run(self, work: Callable[[], T], *, within_s: float | None = None) -> T:
         """What ``work`` returns: a function of a module, or a ``partial`` of one, with arguments that can be pickled.
 
-        Whoever cancels this ends the process. ``within_s`` counts from when there is one.
+        Cancelling this call ends the process. ``within_s`` counts from when there is one.
 
         Raises:
             WorkNotStarted: the process could not be started, or took too long.

@@ -42,7 +42,7 @@ _METADATA = frozenset(map(ip_address, ("100.100.100.200", "168.63.129.16", "192.
 _RESERVED = IPv4Network("240.0.0.0/4")
 _THIS_HOST = IPv4Network("0.0.0.0/8")
 _OF_IPV6 = frozenset(map(IPv6Address, ("::", "::1")))  # Within "::/96", and nevertheless without an IPv4 address.
-# Mapped, translated, compatible, NAT64, 6to4 and Teredo: whoever routes them may connect to the IPv4 address inside.
+# Mapped, translated, compatible, NAT64, 6to4 and Teredo: a router may forward them to the IPv4 address inside.
 _WITH_IPV4 = tuple(
     map(
         IPv6Network,

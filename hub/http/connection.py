@@ -1,7 +1,7 @@
 """One connection: bytes become requests, and replies become bytes again, one request after the other.
 
 httptools (llhttp, in its strict mode) reads the bytes. What is here is the order: the next request waits until the one
-before is answered and read, what is no HTTP gets an answer of ours too, and whatever takes too long ends.
+before is answered and read, invalid HTTP gets an error response too, and anything that takes too long is closed.
 """
 
 from __future__ import annotations
