@@ -21,7 +21,7 @@ from hub.http.request import HttpRequest
 from hub.service.flights import Caller
 
 if TYPE_CHECKING:
-    from hub.http.crowd import Kind
+    from hub.http.crowd import Crowd, Kind
     from hub.http.limits import PortLimits
     from hub.http.reply import Reply
 
@@ -57,14 +57,11 @@ class Site(Protocol):
     """What all connections of a port share."""
 
     limits: PortLimits
+    crowd: Crowd
     draining: bool
 
     def opened(self, connection: Connection) -> None:
         """One more is connected; it may have to go at once."""
-        ...
-
-    def changed(self, connection: Connection, before: Kind, after: Kind) -> None:
-        """It is something else now."""
         ...
 
     def closed(self, connection: Connection) -> None:
@@ -99,7 +96,6 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._caller: Caller | None = None
         self._read_by_caller: asyncio.Future[None] | None = None
-        self._kind: Kind = "stranger"
         self._problem = _NOT_HTTP
         self._unparsed_bytes = 0
         self._dropped_bytes = 0
@@ -108,6 +104,8 @@ class Connection(asyncio.Protocol):
         self._half_closed_s: float | None = None
         self.peer = ""
         """The address that it comes from."""
+        self.kind: Kind = "stranger"
+        """What it is to the others; the crowd keeps it."""
 
     def stop(self) -> None:
         """Take no more requests; what is under way is answered first."""
@@ -122,10 +120,17 @@ class Connection(asyncio.Protocol):
         """End it now."""
         self._transport.abort()
 
+    def make_room(self) -> None:
+        """End it, since no request is under way; what it was answered is still sent."""
+        if self._transport.get_write_buffer_size():
+            self._transport.close()
+        else:
+            self._transport.abort()
+
     def turn_away(self, text: str) -> None:
         """Refuse it before it asks."""
         self._parser = None
-        self._become("refused")
+        self._site.crowd.refuse(self)
         self._task = self._loop.create_task(self._turn_away(text))
 
     # What asyncio says.
@@ -274,7 +279,7 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, request: HttpRequest | None) -> None:
         if self._task is None:
-            self._become("busy")
+            self._site.crowd.begin(self)
             self._task = self._loop.create_task(self._serve(request))
             self._caller = Caller(self._task.cancel)
         else:
@@ -287,7 +292,7 @@ class Connection(asyncio.Protocol):
         while await self._answered(request):
             if not self._waiting:
                 self._task = self._caller = None
-                self._become("idle")
+                self._site.crowd.rest(self)
                 return
             request = self._waiting.popleft()
             self._caller = Caller(task.cancel)
@@ -353,10 +358,6 @@ class Connection(asyncio.Protocol):
             self._is_lingering = False
         return False
 
-    def _become(self, kind: Kind) -> None:
-        self._site.changed(self, self._kind, kind)
-        self._kind = kind
-
     @property
     def _is_half_closed(self) -> bool:
         return self._half_closed_s is not None and not self._waiting
@@ -379,7 +380,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def _quiet_until_s(self) -> float:
-        if self._kind == "stranger":
+        if self.kind == "stranger":
             return self._head_began_s + self._site.limits.head_timeout_s
         return self._written_s + self._site.limits.keepalive_s
 

@@ -7,76 +7,94 @@ first, the oldest first: that is what an attacker has many of, and what a client
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hub.http.connection import Connection
+    from hub.http.limits import PortLimits
 
-Kind = Literal["stranger", "idle", "busy", "refused"]
+Kind = Literal["stranger", "idle", "busy", "refused", "gone"]
+"""A connection has not asked yet, is between requests, is busy, was refused and ends in a moment, or has ended."""
 
 
 class Crowd:
-    """The open connections of a port, each of one kind.
+    """The open connections of a port. Those that were refused do not count: they end in a moment."""
 
-    It has not asked yet, is between requests, is busy, or was refused and ends in a moment; those do not count.
-    """
-
-    def __init__(self) -> None:
-        # Dictionaries keep the order in which connections became what they are.
-        self._kinds: dict[Kind, dict[Connection, None]] = {"stranger": {}, "idle": {}, "busy": {}, "refused": {}}
+    def __init__(self, limits: PortLimits) -> None:
+        self._limits = limits
+        # Dictionaries keep an order: of strangers the one in which they came, of callers that of their last answers.
+        self._strangers: dict[Connection, None] = {}
+        self._callers: dict[Connection, None] = {}
+        self._refused: set[Connection] = set()
+        self._idle = 0
         self._peers: Counter[str] = Counter()
 
-    def __len__(self) -> int:
-        return sum(map(len, self._kinds.values()))
+    def __bool__(self) -> bool:
+        return bool(self._callers or self._strangers or self._refused)
 
     def __iter__(self) -> Iterator[Connection]:
-        for connections in self._kinds.values():
-            yield from tuple(connections)
+        return iter((*self._strangers, *self._callers, *self._refused))
 
-    def add(self, connection: Connection) -> None:
-        """One more, which has not asked yet."""
-        self._kinds["stranger"][connection] = None
+    def add(self, connection: Connection) -> str:
+        """One more, which has not asked yet. Another one makes room for it; says why not if none can."""
+        self._strangers[connection] = None
         self._peers[connection.peer] += 1
+        if self._peers[connection.peer] > self._limits.connections_per_peer:
+            return "too many connections from this address (limits.connections_per_peer); ask again later"
+        if len(self._strangers) + len(self._callers) > self._limits.connections:
+            dispensable: Connection | None = next(chain(self._strangers, self._idle_ones()))
+            if dispensable is connection:
+                dispensable = next(self._idle_ones(), None)
+            if dispensable is None:
+                return "too many connections (limits.connections); ask again later"
+            self._dismiss(dispensable)
+        return ""
 
-    def move(self, connection: Connection, before: Kind, after: Kind) -> None:
-        """It is something else now."""
-        if self._kinds[before].pop(connection, connection) is None:
-            self._kinds[after][connection] = None
-            if after == "refused":
-                self._leave(connection.peer)
+    def begin(self, connection: Connection) -> None:
+        """It asks."""
+        if connection.kind == "idle":
+            self._idle -= 1
+        elif connection.kind == "stranger":
+            del self._strangers[connection]
+            self._callers[connection] = None
+        connection.kind = "busy"
+
+    def rest(self, connection: Connection) -> None:
+        """It was answered. If too many are between requests, the one that has been so for longest goes."""
+        if connection.kind != "busy":
+            return
+        connection.kind = "idle"
+        callers = self._callers
+        del callers[connection]
+        callers[connection] = None
+        self._idle += 1
+        if self._idle > self._limits.idle_connections:
+            self._dismiss(next(self._idle_ones()))
+
+    def refuse(self, connection: Connection) -> None:
+        """It is told to go."""
+        self.remove(connection)
+        self._refused.add(connection)
+        connection.kind = "refused"
 
     def remove(self, connection: Connection) -> None:
         """It has gone."""
-        kind = next((kind for kind, found in self._kinds.items() if found.pop(connection, connection) is None), None)
-        if kind not in (None, "refused"):
-            self._leave(connection.peer)
+        if connection.kind == "refused":
+            self._refused.discard(connection)
+        elif connection.kind != "gone":
+            self._idle -= connection.kind == "idle"
+            del (self._strangers if connection.kind == "stranger" else self._callers)[connection]
+            self._peers[connection.peer] -= 1
+            if not self._peers[connection.peer]:
+                del self._peers[connection.peer]
+        connection.kind = "gone"
 
-    def _leave(self, peer: str) -> None:
-        self._peers[peer] -= 1
-        if not self._peers[peer]:
-            del self._peers[peer]
+    def _dismiss(self, connection: Connection) -> None:
+        self.refuse(connection)
+        connection.make_room()
 
-    @property
-    def counted(self) -> int:
-        """How many there are without those that were refused."""
-        return len(self) - len(self._kinds["refused"])
-
-    def of_peer(self, peer: str) -> int:
-        """How many come from one address."""
-        return self._peers[peer]
-
-    @property
-    def idle(self) -> int:
-        """How many are between requests."""
-        return len(self._kinds["idle"])
-
-    def oldest_idle(self) -> Connection | None:
-        """The connection that has been between requests for longest."""
-        return next(iter(self._kinds["idle"]), None)
-
-    def most_dispensable(self, newest: Connection) -> Connection | None:
-        """Which one makes room for the newest; ``None`` if all others are busy."""
-        strangers = iter(self._kinds["stranger"])
-        return next((one for one in strangers if one is not newest), None) or self.oldest_idle()
+    def _idle_ones(self) -> Iterator[Connection]:
+        return (one for one in self._callers if one.kind == "idle")

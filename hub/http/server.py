@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import ssl
 
     from hub.http.connection import Handler
-    from hub.http.crowd import Kind
     from hub.http.limits import PortLimits
 
 _BACKLOG = 1024
@@ -35,7 +34,7 @@ class HttpServer:
         self.limits = limits
         self.draining = False
         self._handler = handler
-        self._connections = Crowd()
+        self.crowd = Crowd(limits)
         self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
         self._empty.set()
@@ -80,61 +79,45 @@ class HttpServer:
         self._servers, self._generation = after, generation
         _close(before)
         if retire:
-            for connection in self._connections:
+            for connection in self.crowd:
                 connection.retire()
 
     async def stop(self, timeout_s: float) -> None:
         """Listen no more, answer what is in flight, and break off what is not answered and read in time."""
         _close(self._servers)
         self.draining = True
-        for connection in self._connections:
+        for connection in self.crowd:
             connection.stop()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._empty.wait()
         except TimeoutError:
-            for connection in self._connections:
+            for connection in self.crowd:
                 connection.abort()
             await self._empty.wait()
 
     def opened(self, connection: Connection) -> None:
         """One more is connected. Where there are too many, one that no one needs makes room, or this one goes."""
-        self._connections.add(connection)
         self._empty.clear()
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._look_at_clock)
+        refusal = self.crowd.add(connection)
         if connection.generation != self._generation:
             connection.abort()
-        elif self._connections.of_peer(connection.peer) > self.limits.connections_per_peer:
-            connection.turn_away(
-                "too many connections from this address (limits.connections_per_peer); ask again later"
-            )
-        elif self._connections.counted > self.limits.connections:
-            dispensable = self._connections.most_dispensable(connection)
-            if dispensable is None:
-                connection.turn_away("too many connections (limits.connections); ask again later")
-            else:
-                dispensable.abort()
-
-    def changed(self, connection: Connection, before: Kind, after: Kind) -> None:
-        """A connection is something else now."""
-        self._connections.move(connection, before, after)
-        if after == "idle" and self._connections.idle > self.limits.idle_connections:
-            oldest = self._connections.oldest_idle()
-            if oldest is not None:
-                oldest.abort()
+        elif refusal:
+            connection.turn_away(refusal)
 
     def closed(self, connection: Connection) -> None:
         """It has gone."""
-        self._connections.remove(connection)
-        if not self._connections:
+        self.crowd.remove(connection)
+        if not self.crowd:
             self._empty.set()
 
     def _look_at_clock(self) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(_LOOK_EVERY_S, self._look_at_clock) if self._connections else None
+        self._timer = loop.call_later(_LOOK_EVERY_S, self._look_at_clock) if self.crowd else None
         now_s = loop.time()
-        for connection in self._connections:
+        for connection in self.crowd:
             connection.look_at_clock(now_s)
 
     def _secured(self, tls: ssl.SSLContext | None) -> dict[str, Any]:

@@ -65,7 +65,10 @@ class Reading:
             AnswerRefused: they do not fit together, or break the route's rules.
             CheckFailed: the process that combined them ended.
         """
-        if not reads_sets(recipe) or sum(len(answer.sets_json) for _, answer in members) < LARGE_BYTES:
+        size_bytes = 0
+        for _, answer in members:
+            size_bytes += len(answer.sets_json)
+        if size_bytes < LARGE_BYTES or not reads_sets(recipe):
             return combine(members, recipe, parameters, self._limits)
         # Nothing is combined from what a backend sent, only from what was written anew.
         lean = [(backend, replace(answer, raw=answer.sets_json, starts=None)) for backend, answer in members]

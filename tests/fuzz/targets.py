@@ -159,16 +159,13 @@ class _Site:
     draining = False
 
     def __init__(self) -> None:
-        self._crowd = Crowd()
+        self.crowd = Crowd(self.limits)
 
     def opened(self, connection: Connection) -> None:
-        self._crowd.add(connection)
-
-    def changed(self, connection: Connection, before: Any, after: Any) -> None:
-        self._crowd.move(connection, before, after)
+        self.crowd.add(connection)
 
     def closed(self, connection: Connection) -> None:
-        self._crowd.remove(connection)
+        self.crowd.remove(connection)
 
     def date(self) -> bytes:
         return b"now"
