@@ -37,6 +37,10 @@ If no hub answers at that address, the command says where the address came from 
 next one. A command reads no secret but the one token that it sends, so the hub's other secrets need not be on this
 machine. Commands ignore proxy settings such as `http_proxy` and do not follow redirects.
 
+Over TLS, a port that the configuration names must show the very certificate that `tls.http` or `tls.admin` there names:
+it need not be for 127.0.0.1. If that file is not on this machine, and for a URL, the certificate must be for the URL's
+host, signed by a CA of the system, or of `--admin-ca-file` (`--ca-file` for `call`).
+
 Reading needs no token. `accept`, `reject` and `backends forget` send the admin token in the file that
 `--admin-token-file` or `HUB_ADMIN_TOKEN_FILE` names, otherwise the first of `admin.tokens` in the configuration. With
 `--config FILE`, only that file or `--admin-token-file` names the token: the variable may hold another hub's. It counts
@@ -63,6 +67,7 @@ line on standard error; configuration errors are one line each.
 | `HUB_CONFIG` | the hub's configuration file, as `--config` |
 | `HUB_ADMIN` | URL of the admin port, as `--admin` |
 | `HUB_ADMIN_TOKEN_FILE` | file with the admin token, as `--admin-token-file` |
+| `HUB_ADMIN_CA_FILE` | CA bundle for the admin port, as `--admin-ca-file` |
 | `HUB_…` | override settings of the configuration: [configuration.md](configuration.md) |
 
 An option overrides its variable.

@@ -26,6 +26,7 @@ _OK = 200
 _FIRST_SERVER_ERROR = 500
 _NO_SUCH_PATH = "unknown_path"
 _INVALID = "invalid_request"
+_OTHER_NAME = (62, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH.
 
 # The first that fits.
 _REASONS = {
@@ -41,13 +42,22 @@ _REASONS = {
 class Port:
     """One port of a hub.
 
-    ``found`` says how its address was found, and ``timeout_s`` bounds each wait for the network.
+    ``found`` says how its address was found, and ``timeout_s`` bounds each wait for the network. A hub over TLS shows a
+    certificate for its host that a CA in ``ca_file`` signed; or, if there is a ``certificate`` (PEM), that very one,
+    whatever the host: a hub on this machine need not have one for 127.0.0.1.
     """
 
     url: str
     found: str
     timeout_s: float
     ca_file: Path | None = None
+    certificate: str = ""
+    ca_option: str = "--ca-file"
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether only one certificate will do."""
+        return bool(self.certificate) and self.ca_file is None
 
     def __str__(self) -> str:
         return f"{self.url} ({self.found})"
@@ -104,9 +114,14 @@ def _connection(where: SplitResult, port: Port) -> http.client.HTTPConnection:
     if where.scheme == "http":
         return http.client.HTTPConnection(host, where.port or 80, timeout=port.timeout_s)
     try:
-        context = ssl.create_default_context(cafile=port.ca_file)
+        if port.is_pinned:
+            context = ssl.create_default_context(cadata=port.certificate)
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+            context.check_hostname = False
+        else:
+            context = ssl.create_default_context(cafile=port.ca_file)
     except ssl.SSLError:
-        wrong_use(f'cannot use "{port.ca_file}" as a CA: it holds no PEM certificate')
+        wrong_use(f'cannot use "{port.ca_file or port.found}" as a CA: it holds no PEM certificate')
     except OSError as error:
         wrong_use(f'cannot read "{port.ca_file}": {error.strerror}')
     return http.client.HTTPSConnection(host, where.port or 443, timeout=port.timeout_s, context=context)
@@ -116,7 +131,12 @@ def _reason(error: OSError | http.client.HTTPException, port: Port) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {port.timeout_s:g} s; see --timeout"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({error.verify_message}); name its CA with --ca-file"
+        if error.verify_code in _OTHER_NAME:
+            return "its certificate is for other names than this host; use a URL with one of those"
+        problem = f"not trusted ({error.verify_message})"
+        if port.is_pinned:
+            problem = "another one than the configuration names"
+        return f"its certificate is {problem}; name its CA with {port.ca_option}"
     for kind, reason in _REASONS.items():
         if isinstance(error, kind):
             return reason

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from hub.cli.asking import Port, read, refusal, send
-from hub.cli.discovery import configuration, timeout_option, token_in, url_of
+from hub.cli.discovery import CA_HELP, configuration, timeout_option, token_in, url_of
 from hub.cli.options import (
     config_option,
     could_not_find_out,
@@ -56,9 +56,7 @@ class _Answer(msgspec.Struct, frozen=True):
     type=click.Path(path_type=Path),
     help="File with the client's token; default: that of the configuration's first client, or none with --url.",
 )
-@click.option(
-    "--ca-file", type=click.Path(path_type=Path), help="CA bundle for the hub's certificate; default: the system's."
-)
+@click.option("--ca-file", type=click.Path(path_type=Path), help=CA_HELP)
 @timeout_option(_TIMEOUT_S)
 @json_option
 def call(  # noqa: PLR0913 - a command's options
@@ -78,15 +76,16 @@ def call(  # noqa: PLR0913 - a command's options
     parameters = parse_parameters(pairs)
     body = {"applicationSetName": name, "input": {"parameters": parameters} if parameters else {}}
     token = token_in(token_file, "--token-file") if token_file is not None else ""
-    base_url, found = url, "--url"
+    base_url, found, certificate = url, "--url", ""
     if not url:
         configured = configuration(config_path, "--url")
         written = configured.written
         base_url = url_of(written.listen.http, "listen.http", tls=written.tls.http is not None)
         found, token = configured.found, token or _client_token(configured, client_name)
+        certificate = configured.certificate(written.tls.http)
     elif client_name:
         wrong_use("--client needs a configuration; with --url use --token-file")
-    port = Port(url=base_url, found=found, timeout_s=timeout_s, ca_file=ca_file)
+    port = Port(url=base_url, found=found, timeout_s=timeout_s, ca_file=ca_file, certificate=certificate)
     sets = _sets(port, f"/{quote(route, safe='')}{GETPARAMS}" if route else GETPARAMS, body, token)
     if as_json:
         print_json(sets)

@@ -27,7 +27,7 @@ from hub.core.settings import Address
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hub.config.file import TokenFile
+    from hub.config.file import ServerTls, TokenFile
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,6 +39,12 @@ _NAMED_BY = {ParameterSource.COMMANDLINE: "--config {}", ParameterSource.ENVIRON
 _UNUSED = frozenset(File.__struct_fields__) - {"listen", "tls", "admin", "clients"}
 
 _TIMEOUT_S = 10
+CA_HELP = (
+    "CA bundle for the hub's certificate; default: exactly the certificate that the configuration names, or for a URL "
+    "the system's CAs."
+)
+_ADMIN_CA = "--admin-ca-file"
+_END = "-----END CERTIFICATE-----"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +58,14 @@ class Configured:
     def token(self, entry: TokenFile, place: str) -> str:
         """The token in a file that the configuration names at ``place``."""
         return token_in(self.folder / entry.file, f"{place} of {self.found}")
+
+    def certificate(self, tls: ServerTls | None) -> str:
+        """The certificate that a port of this hub shows, PEM; empty if it has none, or the file is not here."""
+        try:
+            chain = "" if tls is None else (self.folder / tls.certificate).read_text("ascii")
+        except (OSError, UnicodeError):
+            return ""
+        return chain[: chain.find(_END) + len(_END)] if _END in chain else ""
 
 
 def configuration(path: Path | None, url_option: str) -> Configured:
@@ -146,10 +160,11 @@ def operator_options(command: Callable[P, R]) -> Callable[..., R]:
         config_path: Path | None,
         admin_url: str,
         admin_token_file: Path | None,
+        admin_ca_file: Path | None,
         timeout_s: float,
         **given: Any,
     ) -> R:
-        find = functools.partial(_admin_port, config_path, admin_url, admin_token_file, timeout_s)
+        find = functools.partial(_admin_port, config_path, admin_url, admin_token_file, admin_ca_file, timeout_s)
         return command(*args, hub=Operator(find), **given)  # type: ignore[arg-type]  # click passes by name.
 
     decorated: Callable[..., R] = found
@@ -163,6 +178,13 @@ def operator_options(command: Callable[P, R]) -> Callable[..., R]:
             show_envvar=True,
             help="File with the admin token; default: the first of admin.tokens in the configuration. "
             "With --config, the variable is ignored.",
+        ),
+        click.option(
+            _ADMIN_CA,
+            type=click.Path(path_type=Path),
+            envvar="HUB_ADMIN_CA_FILE",
+            show_envvar=True,
+            help=f"{CA_HELP} With --config, the variable is ignored.",
         ),
         config_option,
         click.option(
@@ -193,19 +215,29 @@ def timeout_option(default_s: float) -> Callable[[Callable[..., R]], Callable[..
 
 
 def _admin_port(
-    config_path: Path | None, admin_url: str, token_file: Path | None, timeout_s: float
+    config_path: Path | None, admin_url: str, token_file: Path | None, ca_file: Path | None, timeout_s: float
 ) -> tuple[Port, Callable[[], str]]:
     """The port, and how to get its token if it comes to that."""
-    # A flag is closer than the environment, and the environment's token may be another hub's.
+    # A flag is closer than the environment, and the environment's token and CA may be another hub's.
     if _is_flag("config_path") and not (_is_flag("admin_url") or _is_flag("admin_token_file")):
         token_file = None
+    if _is_flag("config_path") and not (_is_flag("admin_url") or _is_flag("admin_ca_file")):
+        ca_file = None
     given = token_in(token_file, _named(token_file)) if token_file is not None else ""
     if admin_url and (_is_flag("admin_url") or not _is_flag("config_path")):
         found = "--admin" if _is_flag("admin_url") else "HUB_ADMIN"
-        return Port(url=admin_url.rstrip("/"), found=found, timeout_s=timeout_s), lambda: given
+        port = Port(url=admin_url.rstrip("/"), found=found, timeout_s=timeout_s, ca_file=ca_file, ca_option=_ADMIN_CA)
+        return port, lambda: given
     configured = configuration(config_path, "--admin")
-    url = url_of(configured.written.listen.admin, "listen.admin")
-    port = Port(url=url, found=configured.found, timeout_s=timeout_s)
+    tls = configured.written.tls.admin
+    port = Port(
+        url=url_of(configured.written.listen.admin, "listen.admin", tls=tls is not None),
+        found=configured.found,
+        timeout_s=timeout_s,
+        ca_file=ca_file,
+        certificate=configured.certificate(tls),
+        ca_option=_ADMIN_CA,
+    )
     return port, lambda: given or _admin_token(configured)
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import ssl
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
@@ -59,14 +61,13 @@ def pair_fault(certificate: Path, key: Path) -> str | None:
 
 
 def expiry(data: bytes) -> float | None:
-    """When the first certificate in a file expires, in Unix seconds; ``None`` if there is none."""
-    found = _first_validity(data)
-    return None if found is None else found[1]
+    """When the first of the certificates in a file expires, in Unix seconds; ``None`` if there is none."""
+    return min((until_s for _, until_s in _validities(data)), default=None)
 
 
 def expiry_doubt(data: bytes, now_s: float | None = None) -> str | None:
-    """What is wrong with the validity of the first certificate in a file, at a time (default: now)."""
-    found = _first_validity(data)
+    """What is wrong with the validity of the certificate at the top of a file, at a time (default: now)."""
+    found = next(_validities(data), None)
     if found is None:
         return None
     since_s, until_s = found
@@ -76,12 +77,12 @@ def expiry_doubt(data: bytes, now_s: float | None = None) -> str | None:
     return f"the certificate is not valid before {_day(since_s)}" if since_s > now_s else None
 
 
-def _first_validity(data: bytes) -> tuple[float, float] | None:
-    try:
-        start, end = data.index(_CERTIFICATE), data.index(_END) + len(_END)
-        return _validity(ssl.PEM_cert_to_DER_cert(data[start:end].decode("ascii")))
-    except (ValueError, IndexError):
-        return None
+def _validities(data: bytes) -> Iterator[tuple[float, float]]:
+    """From and until when each certificate in a file is valid, as far as they can be read."""
+    with suppress(ValueError, IndexError):
+        for part in data.split(_CERTIFICATE)[1:]:
+            text = _CERTIFICATE + part[: part.index(_END)] + _END
+            yield _validity(ssl.PEM_cert_to_DER_cert(text.decode("ascii")))
 
 
 def _day(at_s: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hub.config.certificates import certificate_fault, expiry, expiry_doubt, key_fault, pair_fault
+from hub.config.certificates import certificate_fault, expiry_doubt, key_fault, pair_fault
 from hub.config.files import CannotRead
 from hub.core.settings import TlsFiles
 
@@ -107,7 +107,6 @@ class CredentialReader:
             certificate_pem=chain,
             key_pem=key,
             client_ca_pem=client_ca,
-            expires_s=expiry(chain),
         )
 
     def pair(self, at: At, certificate: str, key: str) -> tuple[bytes, bytes]:

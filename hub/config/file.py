@@ -98,6 +98,13 @@ class Tls(_Entry, frozen=True, kw_only=True):
 
     http: Annotated[ServerTls | None, Meta(description="The port for Argo CD.")] = None
     grpc: Annotated[ServerTls | None, Meta(description="The port for backends.")] = None
+    admin: Annotated[
+        ServerTls | None,
+        Meta(
+            description="The admin port. Probes and Prometheus then need the scheme https; with `client_ca` they need "
+            "a certificate too, which the kubelet does not have."
+        ),
+    ] = None
 
 
 class TokenFile(_Entry, frozen=True, kw_only=True):

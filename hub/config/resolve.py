@@ -58,6 +58,7 @@ class Resolver:
             listen=self._on_loopback(listen) if self._dev else listen,
             http_tls=self._credentials.server_tls(("tls", "http"), written.tls.http),
             grpc_tls=self._credentials.server_tls(("tls", "grpc"), written.tls.grpc),
+            admin_tls=self._credentials.server_tls(("tls", "admin"), written.tls.admin),
             store=self._store(folder, forget=self._dev and path is None),
             clients=self._clients(),
             backends=self._backends(),

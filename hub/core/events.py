@@ -387,10 +387,9 @@ class ConfigurationReloaded(Event, frozen=True, kw_only=True):
 
 
 class CertificateInForce(Event, frozen=True, kw_only=True):
-    """A port shows this certificate from now on, until ``expires_s`` (Unix seconds; 0: none, or it is not known)."""
+    """A setting names other certificates from now on; the first expires at ``expires_s`` (Unix seconds; 0: none)."""
 
-    port: Literal["http", "grpc"]
-    certificate: str
+    setting: str
     expires_s: float
 
 

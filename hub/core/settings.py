@@ -45,10 +45,7 @@ class Listen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsFiles:
-    """A server's certificate chain, its key, and the CA of its clients (empty: none is needed): paths, and contents.
-
-    ``expires_s`` is when the first certificate of the chain expires, in Unix seconds; ``None`` if that is not known.
-    """
+    """A server's certificate chain, its key, and the CA of its clients (empty: none is needed): paths, and contents."""
 
     certificate: str
     key: str
@@ -56,7 +53,6 @@ class TlsFiles:
     certificate_pem: bytes = field(default=b"", repr=False)
     key_pem: bytes = field(default=b"", repr=False)
     client_ca_pem: bytes = field(default=b"", repr=False)
-    expires_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +142,7 @@ class Settings:
     listen: Listen
     http_tls: TlsFiles | None
     grpc_tls: TlsFiles | None
+    admin_tls: TlsFiles | None
     store: StoreSettings
     clients: tuple[ClientTokens, ...]
     backends: tuple[BackendSettings, ...]

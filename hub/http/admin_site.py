@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from hub.core.errors import HubError, InternalError, InvalidRequest
+from hub.core.errors import InternalError, InvalidRequest
 from hub.http import reply
+from hub.http.listener import Listener
 
 if TYPE_CHECKING:
-    from hub.http.getparams import RequestIds
+    import ssl
 
-_NOT_HTTP = "the request is not valid HTTP/1.1; this is the hub's admin port, without TLS"
+    from hub.http.getparams import RequestIds
+    from hub.http.listener import Successor
+
+_NOT_HTTP = "the request is not valid HTTP/1.1; this is the hub's admin port, {} TLS"
+_HANDSHAKE_TIMEOUT_S = 10.0
 
 
 class AdminSite(web.BaseSite):
@@ -27,6 +32,7 @@ class AdminSite(web.BaseSite):
         super().__init__(runner)
         self._address = (host, port)
         self._request_ids = request_ids
+        self._listener = Listener(_HANDSHAKE_TIMEOUT_S)
 
     @property
     def name(self) -> str:
@@ -34,7 +40,7 @@ class AdminSite(web.BaseSite):
         host, port = self._address
         return f"{host}:{port}"
 
-    async def start(self) -> None:
+    async def start(self, tls: ssl.SSLContext | None = None) -> None:
         """Listen.
 
         Raises:
@@ -42,12 +48,36 @@ class AdminSite(web.BaseSite):
         """
         await super().start()
         host, port = self._address
-        self._server = await asyncio.get_running_loop().create_server(self._connection, host or None, port)
+        self._server = await self._listener.listen(self._connection, host, port, tls)
 
-    def _connection(self) -> _Connection:
+    async def stop(self) -> None:
+        """Listen no more."""
+        self._listener.close()
+        await super().stop()
+
+    async def other_tls(self, tls: ssl.SSLContext | None) -> Successor:
+        """Prepare other TLS, or none, for connections to come; ``replace_tls`` puts it in force.
+
+        Raises:
+            OSError: it cannot be done now.
+        """
+        return await self._listener.succeed(self._connection, tls)
+
+    async def replace_tls(self, after: Successor, *, retire: bool) -> None:
+        """Put other TLS in force. ``retire`` ends open connections, each with its answer."""
+        await self._listener.replace(after)
+        if retire:
+            for connection in self._http_server.connections:
+                connection.close()
+
+    @property
+    def _http_server(self) -> web.Server:
         server = self._runner.server
         assert server is not None  # noqa: S101 - BaseSite takes no runner without one.
-        return _Connection(server, self._request_ids)
+        return server
+
+    def _connection(self) -> _Connection:
+        return _Connection(self._http_server, self._request_ids)
 
 
 class _Connection(web.RequestHandler):
@@ -69,7 +99,8 @@ class _Connection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("a part of the response has been sent")
         is_ours = status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        error: HubError = InternalError("the hub failed; see its log") if is_ours else InvalidRequest(_NOT_HTTP)
+        tls = "without" if request.transport is None or not request.secure else "with"
+        error = InternalError("the hub failed; see its log") if is_ours else InvalidRequest(_NOT_HTTP.format(tls))
         refusal = reply.refused(error, self._request_ids.next())
         response = web.Response(status=refusal.status, body=refusal.body, headers=refusal.headers)
         response.force_close()

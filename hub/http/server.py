@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import time
 from email.utils import formatdate
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hub.http.connection import Connection
 from hub.http.crowd import Crowd
+from hub.http.listener import Listener
 
 if TYPE_CHECKING:
     import ssl
 
     from hub.http.connection import Handler
     from hub.http.limits import PortLimits
+    from hub.http.listener import Successor
 
-_BACKLOG = 1024
 _LOOK_EVERY_S = 0.25  # What takes too long ends so much later, at most.
 
 
@@ -38,7 +37,7 @@ class HttpServer:
         self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
         self._empty.set()
-        self._servers: list[asyncio.Server] = []
+        self._listener = Listener(limits.head_timeout_s)
         self._generation = 0
         self._date = b""
         self._date_s = 0
@@ -49,42 +48,33 @@ class HttpServer:
         Raises:
             OSError: the address is taken, or not ours.
         """
-        loop, factory = asyncio.get_running_loop(), partial(self._connection, self._generation)
-        server = await loop.create_server(factory, host or None, port, backlog=_BACKLOG, **self._secured(tls))
-        self._servers = [server]
+        server = await self._listener.listen(partial(self._connection, self._generation), host, port, tls)
         bound: int = server.sockets[0].getsockname()[1]
         return bound
 
-    async def replace_tls(self, tls: ssl.SSLContext | None, *, retire: bool) -> None:
-        """Use other TLS, or none, for connections from now on; none is lost.
+    async def other_tls(self, tls: ssl.SSLContext | None, *, retire: bool) -> Successor:
+        """Prepare other TLS, or none, for connections to come; ``replace_tls`` puts it in force.
+
+        Raises:
+            OSError: it cannot be done now.
+        """
+        return await self._listener.succeed(partial(self._connection, self._generation + retire), tls)
+
+    async def replace_tls(self, after: Successor, *, retire: bool) -> None:
+        """Put other TLS in force; no connection is lost by it.
 
         ``retire``: a caller that was accepted before might be refused now, so open connections end with their next
         answer, and handshakes in progress fail.
-
-        Raises:
-            OSError: it cannot be done now; nothing has changed.
         """
-        loop, before = asyncio.get_running_loop(), self._servers
-        generation = self._generation + retire
-        after: list[asyncio.Server] = []
-        try:
-            for one in [sock for server in before for sock in server.sockets]:
-                # The same socket under another name: either server accepts what is queued on it.
-                sock = socket.socket(fileno=os.dup(one.fileno()))
-                factory = partial(self._connection, generation)
-                after.append(await loop.create_server(factory, sock=sock, backlog=_BACKLOG, **self._secured(tls)))
-        except OSError:
-            _close(after)
-            raise
-        self._servers, self._generation = after, generation
-        _close(before)
+        self._generation += retire
+        await self._listener.replace(after)
         if retire:
             for connection in self.crowd:
                 connection.retire()
 
     async def stop(self, timeout_s: float) -> None:
         """Listen no more, answer what is in flight, and break off what is not answered and read in time."""
-        _close(self._servers)
+        self._listener.close()
         self.draining = True
         for connection in self.crowd:
             connection.stop()
@@ -120,9 +110,6 @@ class HttpServer:
         for connection in self.crowd:
             connection.look_at_clock(now_s)
 
-    def _secured(self, tls: ssl.SSLContext | None) -> dict[str, Any]:
-        return {} if tls is None else {"ssl": tls, "ssl_handshake_timeout": self.limits.head_timeout_s}
-
     def date(self) -> bytes:
         """Now, as the header says it; made once a second."""
         now_s = int(time.time())
@@ -132,8 +119,3 @@ class HttpServer:
 
     def _connection(self, generation: int) -> Connection:
         return Connection(self._handler, self, generation)
-
-
-def _close(servers: list[asyncio.Server]) -> None:
-    for server in servers:
-        server.close()

@@ -10,7 +10,9 @@ from hub.config.certificates import expiry_doubt
 from hub.config.mistakes import ConfigurationError, Mistake
 
 if TYPE_CHECKING:
-    from hub.core.settings import TlsFiles
+    from collections.abc import Iterator, Mapping
+
+    from hub.core.settings import Settings, TlsFiles
 
 
 class Certificates:
@@ -38,6 +40,21 @@ def check_new(port: str, new: TlsFiles | None, in_force: TlsFiles | None) -> Non
     doubt = expiry_doubt(new.certificate_pem, time.time())
     if doubt is not None:
         raise ConfigurationError([Mistake(path=f"tls.{port}.certificate", reason=f'"{new.certificate}": {doubt}')])
+
+
+def in_use(ports: Mapping[str, TlsFiles | None], settings: Settings) -> Iterator[tuple[str, bytes]]:
+    """The certificates of ports and backends, and the CAs of either, as PEM, by setting; empty where it names none.
+
+    Backends are called by their names, since their numbers change with every new one.
+    """
+    for port, files in ports.items():
+        if files is not None:
+            yield f"tls.{port}.certificate", files.certificate_pem
+            yield f"tls.{port}.client_ca", files.client_ca_pem
+    for one in settings.backends:
+        place = f"backends.{one.grant.backend}.call_tls"
+        yield f"{place}.certificate", one.call_certificate or b""
+        yield f"{place}.ca", one.call_ca or b""
 
 
 def server_context(port: str, files: TlsFiles | None) -> ssl.SSLContext | None:

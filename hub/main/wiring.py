@@ -14,13 +14,14 @@ import traceback
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from hub import __version__
 from hub.apart.processes import Processes
+from hub.config.certificates import expiry
 from hub.core.clients import Client
 from hub.core.directory import Directory, Grant
 from hub.core.events import CertificateInForce, ConfigurationDoubtful, HubStarted, InternalFault, ProxyIgnored
@@ -33,8 +34,9 @@ from hub.http.app import App
 from hub.http.auth import Authentication
 from hub.http.getparams import GetParams, RequestIds
 from hub.http.limits import PortLimits
+from hub.http.listener import Successor
 from hub.http.server import HttpServer
-from hub.main.certificates import Certificates, check_new, server_context
+from hub.main.certificates import Certificates, check_new, in_use, server_context
 from hub.main.fixed import needs_restart
 from hub.main.guarding import Guarding, guarding
 from hub.main.proxies import proxy_variables
@@ -111,7 +113,7 @@ class Hub:
         )
         details = settings.log_level == "debug"
         self.telemetry = Telemetry(Metrics(self._registry, __version__), log, details=details)
-        self._told_certificates: dict[Literal["http", "grpc"], TlsFiles | None] = {}
+        self._told_certificates: dict[str, bytes] = {}
         self.supervisor = Supervisor(self.telemetry, self._clock)
 
     async def __aenter__(self) -> Self:
@@ -138,7 +140,7 @@ class Hub:
                 admin=f"{listen.admin.host}:{self.admin_port}",
             )
         )
-        self._tell_certificates()
+        self._tell_certificates(self._settings)
         self._tell_proxies()
         self._warn(self._settings)
         return self
@@ -356,7 +358,8 @@ class Hub:
                 )
             )
         )
-        startup = Startup(self._overview.expected_back, self._clock, wait_s=self._settings.startup_wait_s)
+        settings = self._settings
+        startup = Startup(self._overview.expected_back, self._clock, wait_s=settings.startup_wait_s)
         self.readiness = Readiness(lambda: self.supervisor.failing, startup.missing)
         self._admin = Admin(
             overview=self._overview,
@@ -369,16 +372,18 @@ class Hub:
             notices=self.telemetry,
             metrics=self._registry,
             readiness=self.readiness,
-            tokens=_admin_ring(self._settings, self._key),
+            tokens=_admin_ring(settings, self._key),
             request_ids=self._request_ids,
             events=self.telemetry,
         )
+        self._admin_files = settings.admin_tls
         runner = web.AppRunner(self._admin.app(), access_log=None)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
-        address = self._settings.listen.admin
+        address = settings.listen.admin
+        self._admin_site = AdminSite(runner, address.host, address.port, self._request_ids)
         with _listening(address):
-            await AdminSite(runner, address.host, address.port, self._request_ids).start()
+            await self._admin_site.start(server_context("admin", settings.admin_tls))
         self.admin_port = runner.addresses[0][1]
 
     def built(self, settings: Settings) -> Replacement:
@@ -389,6 +394,7 @@ class Hub:
         """
         check_new("http", settings.http_tls, self._http_files)
         check_new("grpc", settings.grpc_tls, self._grpc_certificates.files)
+        check_new("admin", settings.admin_tls, self._admin_files)
         return Replacement(settings, self._key)
 
     async def apply(self, settings: Settings) -> tuple[str, ...]:
@@ -406,15 +412,29 @@ class Hub:
         Raises:
             OSError: it cannot be done now; nothing has changed.
         """
-        before, after = self._http_files, new.settings.http_tls
-        if before != after:
-            retire = before is None or after is None or before.client_ca_pem != after.client_ca_pem
-            await self._http.replace_tls(new.http_context, retire=retire)
-            self._http_files = after
+        await self._take_tls(new)
         return self.swap(new)
 
+    async def _take_tls(self, new: Replacement) -> None:
+        """Put the TLS of both HTTP ports in force, or of neither."""
+        http, admin = (self._http_files, new.settings.http_tls), (self._admin_files, new.settings.admin_tls)
+        successor, retire = Successor(), _must_retire(*http)
+        if http[0] != http[1]:
+            successor = await self._http.other_tls(new.http_context, retire=retire)
+        if admin[0] != admin[1]:
+            try:
+                of_admin = await self._admin_site.other_tls(new.admin_context)
+            except OSError:
+                successor.close()
+                raise
+            await self._admin_site.replace_tls(of_admin, retire=_must_retire(*admin))
+            self._admin_files = admin[1]
+        if http[0] != http[1]:
+            await self._http.replace_tls(successor, retire=retire)
+            self._http_files = http[1]
+
     def swap(self, new: Replacement) -> tuple[str, ...]:
-        """Put all but the TLS of the HTTP port in force, in one step of the loop; returns as ``take``."""
+        """Put all but the TLS of the HTTP ports in force, in one step of the loop; returns as ``take``."""
         settings = new.settings
         # What may no longer be, first.
         self._authentication.replace(new.clients, anyone=_anyone(settings))
@@ -429,7 +449,7 @@ class Hub:
         if settings.grpc_tls is not None:
             self._grpc_certificates.files = settings.grpc_tls
         self._registered.recheck()
-        self._tell_certificates()
+        self._tell_certificates(settings)
         self._warn(settings)
         self.readiness.needs_restart = needs_restart(self._settings, settings)
         return self.readiness.needs_restart
@@ -439,15 +459,12 @@ class Hub:
         if variables and not self._settings.proxy_from_environment:
             self.telemetry.emit(ProxyIgnored(variables=variables))
 
-    def _tell_certificates(self) -> None:
-        now: dict[Literal["http", "grpc"], TlsFiles | None] = {
-            "http": self._http_files,
-            "grpc": self._grpc_certificates.files,
-        }
-        for port, files in now.items():
-            if files != self._told_certificates.get(port):
-                name, expires_s = (files.certificate, files.expires_s or 0.0) if files is not None else ("", 0.0)
-                self.telemetry.emit(CertificateInForce(port=port, certificate=name, expires_s=expires_s))
+    def _tell_certificates(self, settings: Settings) -> None:
+        ports = {"http": self._http_files, "grpc": self._grpc_certificates.files, "admin": self._admin_files}
+        now, before = dict(in_use(ports, settings)), self._told_certificates
+        for setting in sorted(now.keys() | before.keys()):
+            if now.get(setting, b"") != before.get(setting, b""):
+                self.telemetry.emit(CertificateInForce(setting=setting, expires_s=expiry(now.get(setting, b"")) or 0.0))
         self._told_certificates = now
 
     def _warn(self, settings: Settings) -> None:
@@ -468,6 +485,11 @@ class Hub:
         self.membership.close()
 
 
+def _must_retire(before: TlsFiles | None, after: TlsFiles | None) -> bool:
+    """Whether who was let in with the TLS before might be refused now."""
+    return before is None or after is None or before.client_ca_pem != after.client_ca_pem
+
+
 class Replacement:
     """All that a new configuration replaces, complete before anything is."""
 
@@ -479,6 +501,7 @@ class Replacement:
         self.dial_security = _dial_security(settings)
         self.grants = [one.grant for one in settings.backends]
         self.http_context = server_context("http", settings.http_tls)
+        self.admin_context = server_context("admin", settings.admin_tls)
         self.routes = RouteTable(settings.routes, (), claimed=settings.claimed)
 
 

@@ -230,8 +230,9 @@ class Metrics:
         )
         self.certificate_expiry = Gauge(
             "appset_hub_certificate_expiry_timestamp_seconds",
-            "When the certificate of a port expires, in Unix seconds; absent for a port without TLS.",
-            ("port",),
+            "When the first of the certificates expires that a setting names, in Unix seconds: those of the ports, of "
+            "backends, and of CAs.",
+            ("setting",),
             registry=registry,
         )
         self.configuration_ok.set(1)

@@ -426,11 +426,11 @@ class Telemetry:
     def _certificate_in_force(self, event: ev.CertificateInForce) -> None:
         if not event.expires_s:
             with suppress(KeyError):
-                self._metrics.certificate_expiry.remove(event.port)
+                self._metrics.certificate_expiry.remove(event.setting)
             return
-        self._metrics.certificate_expiry.labels(event.port).set(event.expires_s)
+        self._metrics.certificate_expiry.labels(event.setting).set(event.expires_s)
         day = time.strftime("%Y-%m-%d", time.gmtime(event.expires_s))
-        self._log.info("certificate_in_force", port=event.port, certificate=event.certificate, expires=day)
+        self._log.info("certificate_in_force", setting=event.setting, expires=day)
 
     def _reload_step(self, event: ev.ReloadStep) -> None:
         self._log.debug("reload_step", step=event.step, ms=round(event.duration_s * 1000, 2), detail=event.detail)

@@ -69,7 +69,7 @@ PEERS: dict[str, tuple[Callable[[], Peer], str]] = {
     "half a reply": (lambda: Peer(HTML[:-5]), "did not answer in HTTP"),
     "silence": (lambda: Peer(hangs=True), "no answer within 0.2 s"),
     "silence in the middle": (lambda: Peer(HTML[:-5], hangs=True), "no answer within 0.2 s"),
-    "TLS with a certificate of nobody": (lambda: Peer(HTML, tls=server_tls()), "--ca-file"),
+    "TLS with a certificate of nobody": (lambda: Peer(HTML, tls=server_tls()), "ca-file"),
 }
 
 

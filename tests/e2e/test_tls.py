@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import http.client
+import json
 import socket
 import ssl
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -15,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.e2e.support.calls import Connection
 from tests.e2e.support.processes import until
-from tests.e2e.support.rig import port_of
+from tests.e2e.support.rig import free_port, port_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -273,25 +275,26 @@ def test_tls_of_the_http_port_is_switched_on_and_off_by_a_reload(rig: Rig, autho
     assert "needs_restart" not in reloads(rig, hub, tls={"http": certificate})
     assert plain.ask("nobody", token="argocd-token").headers["connection"].lower() == "close"
     assert [is_let_in(hub, tls) for tls in (authority.context, None)] == [True, False]
-    assert (hub.metric("appset_hub_certificate_expiry_timestamp_seconds", port="http") or 0) > 1e9
+    assert (hub.metric("appset_hub_certificate_expiry_timestamp_seconds", setting="tls.http.certificate") or 0) > 1e9
     assert "needs_restart" not in reloads(rig, hub)
     assert [is_let_in(hub, tls) for tls in (authority.context, None)] == [False, True]
-    assert hub.metric("appset_hub_certificate_expiry_timestamp_seconds", port="http") is None
+    assert hub.metric("appset_hub_certificate_expiry_timestamp_seconds", setting="tls.http.certificate") is None
 
 
-@pytest.mark.parametrize("port", ["http", "grpc"])
+@pytest.mark.parametrize("port", ["http", "grpc", "admin"])
 def test_a_reload_that_brings_an_expired_certificate_is_refused(rig: Rig, authority: Authority, port: str) -> None:
     rig.configure(tls={port: authority.issue("server", "localhost")})
     hub = rig.hub()
-    expires_s = hub.metric("appset_hub_certificate_expiry_timestamp_seconds", port=port)
+    hub.admin_tls = authority.context if port == "admin" else None
+    expires_s = hub.metric("appset_hub_certificate_expiry_timestamp_seconds", setting=f"tls.{port}.certificate")
     authority.issue("server", "localhost", until=EXPIRED)
     kept = hub.event("configuration_kept")
     assert f"tls.{port}.certificate" in kept["problem"]
     assert "expired on 2020-01-01" in kept["problem"]
-    assert hub.metric("appset_hub_certificate_expiry_timestamp_seconds", port=port) == expires_s
+    assert hub.metric("appset_hub_certificate_expiry_timestamp_seconds", setting=f"tls.{port}.certificate") == expires_s
     if port == "http":
         assert is_let_in(hub, authority.context)
-    else:
+    elif port == "grpc":
         assert is_served(hub, authority, "localhost")
 
 
@@ -302,7 +305,10 @@ def test_a_hub_that_starts_with_an_expired_certificate_says_so_and_still_takes_o
     rig.configure(tls={"http": certificate})
     hub = rig.hub()
     assert "expired on 2020-01-01" in hub.event("configuration_warning")["problem"]
-    assert hub.metric("appset_hub_certificate_expiry_timestamp_seconds", port="http") == EXPIRED.timestamp()
+    assert (
+        hub.metric("appset_hub_certificate_expiry_timestamp_seconds", setting="tls.http.certificate")
+        == EXPIRED.timestamp()
+    )
     reloads(rig, hub, tls={"http": certificate}, deadline="7s")
 
 
@@ -330,3 +336,91 @@ def reaches(hub: Hub, server: Authority, client: Authority) -> bool:
         except grpc.RpcError:
             return False
         return True
+
+
+def admin_answers(hub: Hub, tls: ssl.SSLContext | None) -> bool:
+    """Whether a new connection to the admin port gets an answer."""
+    hub.admin_tls = tls
+    try:
+        return hub.get("/livez").status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def test_tls_of_the_admin_port_is_switched_on_and_off_by_a_reload(rig: Rig, authority: Authority) -> None:
+    rig.configure()
+    hub = rig.hub()
+    certificate = authority.issue("admin", "localhost")
+    assert "needs_restart" not in reloads(rig, hub, tls={"admin": certificate})
+    assert [admin_answers(hub, tls) for tls in (authority.context, None)] == [True, False]
+    assert "needs_restart" not in reloads(rig, hub)
+    assert [admin_answers(hub, tls) for tls in (authority.context, None)] == [False, True]
+
+
+def test_the_client_ca_of_the_admin_port_counts_at_once_and_ends_connections_of_before(
+    rig: Rig, authority: Authority
+) -> None:
+    ca = Authority(rig.folder, "operators.pem")
+    certificate = authority.issue("admin", "localhost")
+    rig.configure(tls={"admin": certificate})
+    hub = rig.hub()
+    with closing(Connection(hub.admin, tls=authority.context)) as kept:
+        assert kept.send("GET", "/livez").status == 200
+        reloads(rig, hub, tls={"admin": {**certificate, "client_ca": "operators.pem"}})
+        with pytest.raises((OSError, http.client.HTTPException)):
+            # The connection is closed; a client that connects again has no certificate.
+            kept.send("GET", "/livez")
+    assert [admin_answers(hub, tls) for tls in (shown_by(ca, authority, rig), authority.context)] == [True, False]
+
+
+def test_commands_find_the_admin_port_over_tls(rig: Rig, authority: Authority) -> None:
+    listen = {"http": "127.0.0.1:0", "grpc": "127.0.0.1:0", "admin": f"127.0.0.1:{free_port()}"}
+    # A certificate for the name that others use; the configuration says that the hub here has it.
+    rig.configure(listen=listen, tls={"admin": authority.issue("admin", "hub.example")})
+    hub = rig.hub()
+    assert rig.command("backends", "list", "--json").code == 0
+    url = f"https://localhost:{hub.admin}"
+    refused = rig.command("backends", "list", "--admin", url)
+    assert refused.code == 3
+    assert "its certificate is not trusted" in refused.err
+    assert "name its CA with --admin-ca-file" in refused.err
+    refused = rig.command("backends", "list", "--admin", url, "--admin-ca-file", authority.file)
+    assert refused.code == 3
+    assert "its certificate is for other names than this host" in refused.err
+    mark = hub.mark()
+    authority.issue("admin", "localhost")
+    hub.event("certificate_in_force", after=mark, setting="tls.admin.certificate")
+    assert rig.command("backends", "list", "--admin", url, "--admin-ca-file", authority.file).code == 0
+    assert rig.command("backends", "list", "--admin", url, env={"HUB_ADMIN_CA_FILE": str(authority.file)}).code == 0
+    # A configuration that names another certificate is that of another hub.
+    other = Authority(rig.folder, "other.pem").issue("stranger", "localhost")
+    (rig.folder / "other.yaml").write_text(json.dumps({"listen": listen, "tls": {"admin": other}}))
+    refused = rig.command("backends", "list", "--config", rig.folder / "other.yaml")
+    assert refused.code == 3
+    assert "its certificate is another one than the configuration names" in refused.err
+
+
+def test_every_certificate_that_the_configuration_names_has_its_expiry_as_a_metric(
+    rig: Rig, authority: Authority
+) -> None:
+    rig.token("images")
+    soon = dt.datetime(2033, 5, 18, 3, 33, 20, tzinfo=dt.UTC)
+    call_tls = {**authority.issue("caller", "hub.example", until=soon), "ca": "ca.pem"}
+    rig.configure(
+        tls={"grpc": {**authority.issue("grpc", "localhost"), "client_ca": "ca.pem"}},
+        backends=[{"name": "images", "address": f"127.0.0.1:{free_port()}", "call_tls": call_tls}],
+    )
+    hub = rig.hub()
+    found = {
+        sample.labels["setting"]: sample.value
+        for family in hub.metrics()
+        for sample in family.samples
+        if sample.name == "appset_hub_certificate_expiry_timestamp_seconds"
+    }
+    assert found.keys() == {
+        "tls.grpc.certificate",
+        "tls.grpc.client_ca",
+        "backends.images.call_tls.certificate",
+        "backends.images.call_tls.ca",
+    }
+    assert found["backends.images.call_tls.certificate"] == soon.timestamp() == 2_000_000_000

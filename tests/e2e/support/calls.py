@@ -102,9 +102,11 @@ def once(
     port: int,
     path: str,
     headers: Mapping[str, str] | None = None,
+    *,
+    tls: ssl.SSLContext | None = None,
 ) -> Reply:
     """One GET on a connection of its own."""
-    connection = Connection(port)
+    connection = Connection(port, tls=tls)
     try:
         return connection.send("GET", path, headers=headers)
     finally:

@@ -31,6 +31,7 @@ class Hub(Process):
     def __init__(self, *command: object, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
         super().__init__(*command, cwd=cwd, env=env)
         self.tls: ssl.SSLContext | None = None
+        self.admin_tls: ssl.SSLContext | None = None
 
     def started(self) -> None:
         """Wait until it serves, and learn its ports."""
@@ -61,7 +62,7 @@ class Hub(Process):
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> calls.Reply:
         """Read from the admin port."""
-        return calls.once(self.admin, path, headers)
+        return calls.once(self.admin, path, headers, tls=self.admin_tls)
 
     def joined(self, *backends: str, after: int = 0) -> None:
         """Wait until an instance of each can be asked."""
