@@ -166,6 +166,10 @@ bench: $(READY) ## Measure the hub under load
 bench-quick: $(READY) ## Measure it shortly: does the benchmark still run?
 	$(BIN)/python bench/run.py --quick
 
+.PHONY: bench-overload
+bench-overload: $(READY) ## Ask ten times more than the hub can answer, beside a polite client; BASE=COMMIT: of both versions
+	$(BIN)/python bench/overload.py $(if $(BASE),--base $(BASE))
+
 .PHONY: bench-paired
 bench-paired: $(READY) ## Measure this version beside an earlier one: BASE=COMMIT
 	$(BIN)/python bench/paired.py $(or $(BASE),HEAD~1)

@@ -17,6 +17,8 @@ Kind = Literal["sdk", "sdk-digest", "ready", "ready-digest"]
 
 PYTHON = Path(sys.executable)
 
+NEIGHBOUR_TOKEN = "token-of-the-neighbour"
+
 SERVED = HERE / "served"
 
 
@@ -81,7 +83,10 @@ def start_hub(fleet: Fleet, name: str, plan: Plan) -> HubSite:
     configuration = {
         "listen": {"http": f"127.0.0.1:{http}", "grpc": f"127.0.0.1:{grpc}", "admin": f"127.0.0.1:{admin}"},
         "store": "sqlite:./hub.db",
-        "clients": [{"name": "argocd", "tokens": [{"file": "argocd.token"}]}],
+        "clients": [
+            {"name": "argocd", "tokens": [{"file": "argocd.token"}]},
+            {"name": "neighbour", "tokens": [{"file": "neighbour.token"}]},
+        ],
         "backends": [
             {"name": one, **({"address": f"127.0.0.1:{listen}"} if plan.dialled else {"tokens": [{"file": one}]})}
             for one in names
@@ -105,6 +110,7 @@ def start_hub(fleet: Fleet, name: str, plan: Plan) -> HubSite:
 def _write(folder: Path, configuration: dict[str, Any], names: list[str]) -> None:
     folder.mkdir()
     (folder / "argocd.token").write_text(TOKEN)
+    (folder / "neighbour.token").write_text(NEIGHBOUR_TOKEN)
     for one in names:
         (folder / one).write_text(f"token-of-{one}")
     # JSON is YAML.

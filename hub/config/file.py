@@ -519,6 +519,14 @@ class Limits(_Entry, frozen=True, kw_only=True):
             description="Connections from one address; beyond this, a 503. Behind a proxy, all clients may share one."
         ),
     ] = 4096
+    refusals_per_second: Annotated[
+        Count,
+        Meta(
+            description="Refusals that need no backend, such as a 429 or a wrong token. Beyond this, a caller still "
+            "gets each one at once, but the hub reads the next request of that connection later, so that those who ask "
+            "again and again do not slow down others. Callers that wait as long as `Retry-After` says do not notice."
+        ),
+    ] = 500
     requests_in_flight: Annotated[
         Count, Meta(description="Concurrent requests of all clients; beyond this, requests get a 503.")
     ] = 2048

@@ -103,6 +103,7 @@ class HubLimits:
     connections: int
     idle_connections: int
     connections_per_peer: int
+    refusals_per_second: int
     max_input_depth: int
     schema_time_s: float
     schema_memory_bytes: int

@@ -57,4 +57,4 @@ class App:
                 status=error.status, duration_s=0.0, request_id=request_id, reason=error.reason, message=str(error)
             )
         )
-        return reply.refused(error, request_id, allow=allow)
+        return reply.refused(error, request_id, allow=allow, restrains="")

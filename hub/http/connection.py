@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hub.http.crowd import Crowd, Kind
     from hub.http.limits import PortLimits
     from hub.http.reply import Reply
+    from hub.http.turns import Restraint
 
 _LINGER_LATE_S = 0.2
 _LINGER_BYTES = 64 * 1024 * 1024  # How much of a refused request is read and dropped.
@@ -58,6 +59,7 @@ class Site(Protocol):
 
     limits: PortLimits
     crowd: Crowd
+    restraint: Restraint
     draining: bool
 
     def opened(self, connection: Connection) -> None:
@@ -97,6 +99,7 @@ class Connection(asyncio.Protocol):
         self._caller: Caller | None = None
         self._read_by_caller: asyncio.Future[None] | None = None
         self._problem = _NOT_HTTP
+        self._restrained: str | None = None
         self._unparsed_bytes = 0
         self._dropped_bytes = 0
         self._is_lingering = False
@@ -109,7 +112,7 @@ class Connection(asyncio.Protocol):
 
     def stop(self) -> None:
         """Take no more requests; what is under way is answered first."""
-        if self._task is None:
+        if self._task is None or self.kind == "idle":
             self._transport.close()
 
     def retire(self) -> None:
@@ -290,6 +293,8 @@ class Connection(asyncio.Protocol):
         """Answer a request, and those that came meanwhile."""
         task = cast("asyncio.Task[None]", self._task)
         while await self._answered(request):
+            if self._restrained is not None and not self._site.restraint.at_once():
+                await self._wait_to_ask_again(self._restrained)
             if not self._waiting:
                 self._task = self._caller = None
                 self._site.crowd.rest(self)
@@ -299,6 +304,16 @@ class Connection(asyncio.Protocol):
             if not self._waiting:
                 self._transport.resume_reading()
         self._transport.close()
+
+    async def _wait_to_ask_again(self, client: str) -> None:
+        """Read no more for a while. Until then it is nobody's loss if the connection has to make room."""
+        self._site.crowd.rest(self)
+        self._transport.pause_reading()
+        await self._site.restraint.wait(client or self.peer)
+        if self._waiting:
+            self._site.crowd.begin(self)
+        else:
+            self._transport.resume_reading()
 
     async def _turn_away(self, text: str) -> None:
         self._write(self._handler.refuse(Shedding(text)), is_last=True)
@@ -319,6 +334,7 @@ class Connection(asyncio.Protocol):
         except BaseException:
             self._transport.abort()
             raise
+        self._restrained = reply.restrains
         is_last = request.is_last or request.is_late or self._is_retired or self._site.draining or self._is_half_closed
         self._write(reply, is_last=is_last, with_body=request.method != "HEAD")
         return (request.is_whole or await self._lingered(request)) and not is_last

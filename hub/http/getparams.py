@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hub.http.auth import Authentication
     from hub.http.reply import Reply
     from hub.http.request import HttpRequest
+    from hub.http.turns import Turns
     from hub.service.ports import Clock, Events
 
 CLIENT_CLOSED_REQUEST = 499  # What proxies log for a caller that hung up; never sent.
@@ -63,6 +64,7 @@ class GetParams:
         execute: Executor,
         authentication: Authentication,
         admission: Admission,
+        turns: Turns,
         events: Events,
         stopwatch: Clock,
         body_timeout_s: float,
@@ -71,6 +73,7 @@ class GetParams:
         self._execute = execute
         self._authentication = authentication
         self._admission = admission
+        self._turns = turns
         self._events = events
         self._stopwatch = stopwatch
         self._body_timeout_s = body_timeout_s
@@ -100,6 +103,8 @@ class GetParams:
         report.client = client.name
         self._admission.admit(client)
         try:
+            if not self._turns.at_once():
+                await self._turns.wait(client.name)
             call = parse_call(await self._body(http), max_input_depth=self._max_input_depth)
             request = Request(
                 client=client,
@@ -121,7 +126,8 @@ class GetParams:
 
     def _refuse(self, error: HubError, report: _Report) -> Reply:
         report.status, report.reason, report.message = error.status, error.reason, str(error)
-        return reply.refused(error, report.request_id)
+        restrains = report.client if report.request is None or error.is_own else None
+        return reply.refused(error, report.request_id, restrains=restrains)
 
 
 def _traceparent(header: str | None) -> str:

@@ -12,7 +12,8 @@ class PortLimits(msgspec.Struct, frozen=True, kw_only=True):
     ``write_timeout_s``; between requests a connection lasts ``keepalive_s``. What is left of a refused request is read
     and dropped for ``linger_s``, so that the caller sees the answer. A caller that sends no more, and may have gone, is
     answered within ``half_closed_s``. There are at most ``connections``, ``idle_connections`` of them between requests,
-    and ``connections_per_peer`` from one address.
+    and ``connections_per_peer`` from one address. Those who are refused ask again ``refusals_per_s`` times in a second,
+    all together.
     """
 
     max_head_bytes: int = 16 * 1024
@@ -25,3 +26,4 @@ class PortLimits(msgspec.Struct, frozen=True, kw_only=True):
     connections: int = 8192
     idle_connections: int = 4096
     connections_per_peer: int = 4096
+    refusals_per_s: int = 500

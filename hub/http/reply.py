@@ -33,11 +33,16 @@ _ALWAYS_LINES = _lines(_ALWAYS)
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """A status, a whole body of JSON, and the headers that are this reply's own."""
+    """A status, a whole body of JSON, and the headers that are this reply's own.
+
+    ``restrains`` is for a refusal that nobody was asked for: the client that has to wait if it asks again and again,
+    empty for the caller's address.
+    """
 
     status: int
     body: bytes
     own_headers: dict[str, str] | None = None
+    restrains: str | None = None
 
     @property
     def headers(self) -> dict[str, str]:
@@ -64,14 +69,15 @@ def answered(answer: Answer) -> Reply:
     return Reply(status=200, body=answer.body)
 
 
-def refused(error: HubError, request_id: str, *, allow: str | None = None) -> Reply:
+def refused(error: HubError, request_id: str, *, allow: str | None = None, restrains: str | None = None) -> Reply:
     """Any other status: ``{"message": …, "error": reason}``, at most 512 bytes."""
     headers = {"X-Request-Id": request_id}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
     if allow is not None:
         headers["Allow"] = allow
-    return Reply(status=error.status, body=refusal_body(str(error), error.reason), own_headers=headers)
+    body = refusal_body(str(error), error.reason)
+    return Reply(status=error.status, body=body, own_headers=headers, restrains=restrains)
 
 
 def refusal_body(message: str, reason: str) -> bytes:

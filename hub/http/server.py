@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hub.http.connection import Connection
 from hub.http.crowd import Crowd
 from hub.http.listener import Listener
+from hub.http.turns import Restraint
 
 if TYPE_CHECKING:
     import ssl
@@ -34,6 +35,7 @@ class HttpServer:
         self.draining = False
         self._handler = handler
         self.crowd = Crowd(limits)
+        self.restraint = Restraint(limits.refusals_per_s, asyncio.get_running_loop().time)
         self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
         self._empty.set()

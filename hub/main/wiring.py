@@ -36,6 +36,7 @@ from hub.http.getparams import GetParams, RequestIds
 from hub.http.limits import PortLimits
 from hub.http.listener import Successor
 from hub.http.server import HttpServer
+from hub.http.turns import Turns
 from hub.main.certificates import Certificates, check_new, in_use, server_context
 from hub.main.fixed import needs_restart
 from hub.main.guarding import Guarding, guarding
@@ -281,7 +282,12 @@ class Hub:
 
     def _set_routes(self, settings: Settings) -> None:
         self._routing.set_routes(settings.routes, claimed=settings.claimed)
-        self._guarding.askers.take(_client_names(settings))
+        self._set_clients(settings)
+
+    def _set_clients(self, settings: Settings) -> None:
+        names = _client_names(settings)
+        self._guarding.askers.take(names)
+        self._bulkhead.has_several_clients = len(names) > 1
 
     async def _open_rpc(self, stack: AsyncExitStack) -> None:
         settings = self._settings
@@ -315,6 +321,7 @@ class Hub:
             execute=self._execute,
             authentication=self._authentication,
             admission=self._admission,
+            turns=Turns(),
             events=self.telemetry,
             stopwatch=time.perf_counter,
             body_timeout_s=limits.body_timeout_s,
@@ -333,6 +340,7 @@ class Hub:
                 connections=limits.connections,
                 idle_connections=limits.idle_connections,
                 connections_per_peer=limits.connections_per_peer,
+                refusals_per_s=limits.refusals_per_second,
             ),
         )
         stack.push_async_callback(self._http.stop, settings.drain.timeout_s)
@@ -445,7 +453,7 @@ class Hub:
         self.membership.redial(redial)
         self._routing.take(new.routes)
         self._freshness.forget()
-        self._guarding.askers.take(_client_names(settings))
+        self._set_clients(settings)
         if settings.grpc_tls is not None:
             self._grpc_certificates.files = settings.grpc_tls
         self._registered.recheck()

@@ -137,7 +137,7 @@ class Execute:
         check_echo(route.values, call.parameters, route.name)
         deadline = Deadline(now_s + route.deadline_s)
         await self._inputs.check(route, call, deadline)
-        self._bulkhead.enter(route)
+        self._bulkhead.enter(route, question.client)
         try:
             return await self._flights.join(
                 (question, route),
@@ -152,7 +152,7 @@ class Execute:
                 f"{route.deadline_s:g} s)"
             ) from error
         finally:
-            self._bulkhead.leave(route)
+            self._bulkhead.leave(route, question.client)
 
     async def _is_last(self, question: Question, route: Route, remembered: Remembered, now_s: float) -> bool:
         """Whether no other answer was accepted since, for other values of the ignored inputs."""

@@ -99,7 +99,7 @@ async def test_who_may_not_attach_is_told_why(
     metadata: Any, message: dict[str, Any], code: grpc.StatusCode, details: str
 ) -> None:
     async with reachable(route()) as hub, stream(hub, metadata) as attached:
-        await attached.send(**message)
+        await attached.offer(**message)
         said = await attached.ended()
         assert said[0] is code
         assert said[1].startswith(details)
@@ -121,7 +121,7 @@ async def test_both_tokens_of_a_backend_are_good_and_new_ones_count_from_the_nex
             await attached.hello()
             hub.credentials.replace([BackendAccess(backend="images", tokens=("rotated",))])
             async with stream(hub) as late:
-                await late.send(**hello(instance="two"))
+                await late.offer(**hello(instance="two"))
                 assert (await late.ended())[0] is UNAUTHENTICATED
             asking = hub.service.asking()
             await attached.answer(answer((await attached.questions())[0].id))
@@ -133,7 +133,7 @@ async def test_both_tokens_of_a_backend_are_good_and_new_ones_count_from_the_nex
 async def test_without_any_credentials_configured_nobody_is_that_backend() -> None:
     access = (BackendAccess(backend="images"), *ACCESS[1:])
     async with reachable(route(), access=access) as hub, stream(hub, OTHERS) as attached:
-        await attached.send(**hello())
+        await attached.offer(**hello())
         assert (await attached.ended())[0] is UNAUTHENTICATED
 
 

@@ -79,7 +79,7 @@ async def test_a_certificate_counts_as_the_configuration_asks(
         if code is None:
             await attached.hello()
         else:
-            await attached.send(hello=HELLO)
+            await attached.offer(hello=HELLO)
             assert (await attached.ended())[0] is code
 
 

@@ -246,7 +246,7 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
         BASE.replace('["fb-*"]', '"fb-*"'),
         ['7: backends[0].application_sets: expected a list such as ["fb-*"], got "fb-*"'],
     ),
-    "a section without content": (BASE + "tls:\n", ["8: tls: expected a mapping with http, grpc, got nothing"]),
+    "a section without content": (BASE + "tls:\n", ["8: tls: expected a mapping with http, grpc, admin, got nothing"]),
     # Names.
     "a route to an unknown backend": (
         BASE + ROUTE.replace("[images]", "[image]"),

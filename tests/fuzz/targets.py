@@ -27,6 +27,7 @@ from hub.http.connection import Connection
 from hub.http.crowd import Crowd
 from hub.http.limits import PortLimits
 from hub.http.reply import Reply, refused
+from hub.http.turns import Restraint
 from hub.rpc import codec
 from hub.rpc.handlers import UNDECODABLE, decoder
 from hub.schema import validator
@@ -160,6 +161,7 @@ class _Site:
 
     def __init__(self) -> None:
         self.crowd = Crowd(self.limits)
+        self.restraint = Restraint(self.limits.refusals_per_s, lambda: 0.0)
 
     def opened(self, connection: Connection) -> None:
         self.crowd.add(connection)

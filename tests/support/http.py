@@ -17,6 +17,7 @@ from hub.http.auth import Authentication
 from hub.http.getparams import GetParams, RequestIds
 from hub.http.limits import PortLimits
 from hub.http.server import HttpServer
+from hub.http.turns import Turns
 from tests.support.fakes import FakeEvents
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ class Served:
             execute=self.execute,
             authentication=self.authentication,
             admission=self.admission,
+            turns=Turns(),
             events=self.events,
             stopwatch=asyncio.get_running_loop().time,
             body_timeout_s=body_timeout_s,

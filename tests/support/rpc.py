@@ -90,6 +90,11 @@ class Attached:
     async def send(self, **kind: Any) -> None:
         await self.call.write(registry_pb2.AttachRequest(**kind))
 
+    async def offer(self, **kind: Any) -> None:
+        """As ``send``, to a hub that may have refused the stream before it has read anything."""
+        with suppress(grpc.aio.AioRpcError):
+            await self.send(**kind)
+
     async def hello(self, *, heartbeats: bool = False, max_input_bytes: int = 0, **more: Any) -> registry_pb2.Welcome:
         """Attach; returns the welcome."""
         hello = registry_pb2.Hello(backend=backend_info(**more), heartbeats=heartbeats, max_input_bytes=max_input_bytes)

@@ -25,6 +25,7 @@ from hub.http.auth import Authentication
 from hub.http.getparams import GetParams, RequestIds
 from hub.http.limits import PortLimits
 from hub.http.server import HttpServer
+from hub.http.turns import Turns
 from tests.trust.controller import decide
 from tests.trust.framing import read_response
 from tests.trust.stub import named, says
@@ -438,6 +439,7 @@ async def serving(outcome: BaseException | Answer) -> AsyncIterator[int]:
         execute=_Raises(outcome),
         authentication=Authentication(TokenRing([("argocd-token", Client(name="argocd"))], b"key")),
         admission=Admission(10),
+        turns=Turns(),
         events=events,
         stopwatch=lambda: 0.0,
         body_timeout_s=1.0,
