@@ -34,9 +34,12 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class Processes:
     """Runs functions while its context lasts, each in one of at most ``most`` processes."""
 
-    def __init__(self, *, most: int, memory_bytes: int = 0) -> None:
-        """``memory_bytes`` is the address space that each process may have; 0: no limit of its own."""
-        self._turns = asyncio.Semaphore(most)
+    def __init__(self, *, most: int | asyncio.Semaphore, memory_bytes: int = 0) -> None:
+        """``memory_bytes`` is the address space that each process may have; 0: no limit of its own.
+
+        A semaphore as ``most`` may be shared with others who start processes.
+        """
+        self._turns = asyncio.Semaphore(most) if isinstance(most, int) else most
         self._memory_bytes = memory_bytes
         self._idle: _Process | None = None
         self._running: set[_Process] = set()
@@ -71,6 +74,16 @@ class Processes:
         if outcome.error is not None:
             raise outcome.error
         return cast("T", outcome.value)
+
+    def pids(self) -> list[int]:
+        """The processes that there are."""
+        return [one.pid for one in (*self._running, *([] if self._idle is None else [self._idle]))]
+
+    def shrink(self) -> None:
+        """End the process that has nothing to do."""
+        if self._idle is not None:
+            self._idle.wanted()
+            self._end_idle()
 
     def _taken(self) -> _Process:
         process, self._idle = self._idle, None
@@ -120,6 +133,11 @@ class _Process:
             except OSError as error:
                 self._socket.close()
                 raise WorkNotStarted(f"a process could not be started: {error.strerror}") from error
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     async def ready(self) -> Streams:
         """Wait until it can take work."""

@@ -44,8 +44,14 @@ Pattern = Annotated[
     Meta(min_length=1, max_length=253, examples=["fb-*"], extra={"expected": 'a glob pattern such as "fb-*"'}),
 ]
 Key = Annotated[str, Meta(min_length=1, examples=["branch"], extra={"expected": 'a key such as "branch"'})]
+LEAST_PROCESS_BYTES = 128 * 1024 * 1024
+
 Count = Annotated[int, Meta(ge=1, le=10**15, extra={"expected": "a whole number such as 100"})]
 Bytes = Annotated[int, Meta(ge=1, le=10**15, extra={"expected": "a number of bytes such as 1048576"})]
+ProcessBytes = Annotated[
+    int,
+    Meta(ge=LEAST_PROCESS_BYTES, le=10**15, extra={"expected": f"a number of bytes of at least {LEAST_PROCESS_BYTES}"}),
+]
 Path = Annotated[str, Meta(min_length=1, extra={"expected": "the path of a file", "secret": True})]
 CertificateName = Annotated[
     str, Meta(min_length=1, examples=["images.example"], extra={"expected": 'a name such as "images.example"'})
@@ -470,15 +476,13 @@ class Limits(_Entry, frozen=True, kw_only=True):
         ),
     ] = "1s"
     schema_memory_bytes: Annotated[
-        int,
+        ProcessBytes | None,
         Meta(
-            ge=128 * 1024 * 1024,
-            le=10**15,
             description="Address space of each process (at most two) that checks inputs against such schemas. A "
-            "process starts with about 60 MiB. At least 128 MiB.",
-            extra={"expected": "a number of bytes of at least 134217728"},
+            "process starts with about 60 MiB. At least 128 MiB. Default: 256 MiB, or a quarter of `limits.memory` if "
+            "that is less."
         ),
-    ] = 256 * 1024 * 1024
+    ] = None
     head_timeout: Annotated[
         Duration,
         Meta(
@@ -530,7 +534,21 @@ class Limits(_Entry, frozen=True, kw_only=True):
     requests_in_flight: Annotated[
         Count, Meta(description="Concurrent requests of all clients; beyond this, requests get a 503.")
     ] = 2048
-    max_answer_bytes: Annotated[Bytes, Meta(description="One backend's answer, and a combined one.")] = 16 * 1024 * 1024
+    memory: Annotated[
+        ProcessBytes | None,
+        Meta(
+            description="Memory of the hub, in bytes; at least 128 MiB. From 75 % of it on, the hub drops cached "
+            "answers; from 90 % on, requests get a 503, before the platform ends the process. Default: the limit of "
+            "the control group, that is, of the container; none without one."
+        ),
+    ] = None
+    max_answer_bytes: Annotated[
+        Bytes | None,
+        Meta(
+            description="One backend's answer, and a combined one. Default: 16 MiB, or a sixty-fourth of "
+            "`limits.memory` if that is less: 8 MiB in a container with 512 MiB."
+        ),
+    ] = None
     max_sets: Annotated[Count, Meta(description="Parameter sets in one answer.")] = 20_000
     max_depth: Annotated[
         int, Meta(ge=1, le=MAX_LEVELS, description=f"Levels of nesting in a parameter set; at most {MAX_LEVELS}.")
@@ -539,7 +557,10 @@ class Limits(_Entry, frozen=True, kw_only=True):
         Count,
         Meta(description="Questions whose last answer is kept in memory, so that an equal one is not parsed again."),
     ] = 10_000
-    remembered_bytes: Annotated[Bytes, Meta(description="Memory for them.")] = 128 * 1024 * 1024
+    remembered_bytes: Annotated[
+        Bytes | None,
+        Meta(description="Memory for them. Default: 128 MiB, or an eighth of `limits.memory` if that is less."),
+    ] = None
     kept_questions: Annotated[
         Count,
         Meta(

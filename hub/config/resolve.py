@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from hub.config import addresses
 from hub.config import file as shape
+from hub.config.cgroup import memory_limit_bytes
 from hub.config.credentials import CredentialReader
 from hub.config.durations import MAX_S, seconds
+from hub.config.memory import Memory
 from hub.config.suggestions import did_you_mean
 from hub.core import settings as core
 from hub.core.answer import Limits
@@ -47,6 +49,7 @@ class Resolver:
         self._dev = dev
         self._suggestions_left = _MAX_SUGGESTIONS
         self._route_max_in_flight = _route_max_in_flight(written.file)
+        self._platform_bytes = memory_limit_bytes()
 
     def settings(self, path: Path | None, folder: Path) -> core.Settings:
         """The settings; only good if nothing was found wrong."""
@@ -345,8 +348,18 @@ class Resolver:
 
     def _limits(self) -> core.HubLimits:
         limits = self._written.limits
+        memory = Memory(limits.memory or self._platform_bytes)
         return core.HubLimits(
-            answer=Limits(max_bytes=limits.max_answer_bytes, max_sets=limits.max_sets, max_depth=limits.max_depth),
+            memory_bytes=memory.total_bytes,
+            large_answers_bytes=memory.large_answers_bytes,
+            check_memory_bytes=memory.check_bytes,
+            unread_bytes=memory.unread_bytes,
+            baseline_bytes=memory.baseline_bytes,
+            answer=Limits(
+                max_bytes=limits.max_answer_bytes or memory.max_answer_bytes,
+                max_sets=limits.max_sets,
+                max_depth=limits.max_depth,
+            ),
             max_head_bytes=limits.max_head_bytes,
             max_body_bytes=limits.max_body_bytes,
             body_timeout_s=self._positive(("limits", "body_timeout"), limits.body_timeout),
@@ -359,10 +372,10 @@ class Resolver:
             refusals_per_second=limits.refusals_per_second,
             max_input_depth=limits.max_input_depth,
             schema_time_s=self._positive(("limits", "schema_time"), limits.schema_time),
-            schema_memory_bytes=limits.schema_memory_bytes,
+            schema_memory_bytes=limits.schema_memory_bytes or memory.schema_bytes,
             requests_in_flight=limits.requests_in_flight,
             remembered_entries=limits.remembered_entries,
-            remembered_bytes=limits.remembered_bytes,
+            remembered_bytes=limits.remembered_bytes or memory.remembered_bytes,
             kept_questions=limits.kept_questions,
             lease_s=self._positive(("limits", "lease"), limits.lease),
             heartbeat_s=self._heartbeat(("limits", "heartbeat"), limits.heartbeat),

@@ -386,6 +386,14 @@ class ConfigurationReloaded(Event, frozen=True, kw_only=True):
     needs_restart: tuple[str, ...] = ()
 
 
+class MemoryShort(Event, frozen=True, kw_only=True):
+    """The hub takes so great a part of its memory that it refuses requests; or does so no more."""
+
+    short: bool
+    part: float
+    budget_bytes: int
+
+
 class CertificateInForce(Event, frozen=True, kw_only=True):
     """A setting names other certificates from now on; the first expires at ``expires_s`` (Unix seconds; 0: none)."""
 
@@ -408,7 +416,16 @@ class ConfigurationDoubtful(Event, frozen=True, kw_only=True):
 
 
 TaskName = Literal[
-    "lease_expiry", "guard", "retention", "reload", "file_watch", "dial_watch", "name_watch", "store", "store_watch"
+    "lease_expiry",
+    "guard",
+    "retention",
+    "reload",
+    "file_watch",
+    "dial_watch",
+    "name_watch",
+    "store",
+    "store_watch",
+    "memory",
 ]
 """The tasks that run as long as the hub."""
 

@@ -91,8 +91,18 @@ class BackendSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubLimits:
-    """How much of everything."""
+    """How much of everything.
 
+    ``memory_bytes`` is all that the hub may take, if there is a limit. Of that, ``large_answers_bytes`` are for large
+    answers that are under way, and ``unread_bytes`` for those that callers have not read; a process that checks a large
+    one has ``check_memory_bytes`` of addresses, 0 for any number.
+    """
+
+    memory_bytes: int | None
+    large_answers_bytes: int | None
+    unread_bytes: int | None
+    baseline_bytes: int
+    check_memory_bytes: int
     answer: Limits
     max_head_bytes: int
     max_body_bytes: int

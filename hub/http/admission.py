@@ -18,6 +18,7 @@ class Admission:
         self._clients: dict[str, int] = {}
         self.in_flight = 0
         self.closed = False
+        self.is_short_of_memory = False
 
     def admit(self, client: Client) -> None:
         """One more request of a client, until it is dismissed.
@@ -29,6 +30,8 @@ class Admission:
         """
         if self.closed:
             raise Draining("the hub is shutting down; ask again")
+        if self.is_short_of_memory:
+            raise Shedding("the hub is short of memory (limits.memory); Applications are left unchanged. Ask again")
         if self.in_flight >= self._max_in_flight:
             raise Shedding("the hub has as many requests in flight as it takes; ask again, or add replicas")
         of_client = self._clients.get(client.name, 0)

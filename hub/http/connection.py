@@ -202,6 +202,7 @@ class Connection(asyncio.Protocol):
         if self._read_by_caller is not None and not self._read_by_caller.done():
             self._read_by_caller.set_result(None)
         self._read_by_caller = None
+        self._site.crowd.answer_is_read(self)
 
     def connection_lost(self, _: Exception | None) -> None:
         """The caller has gone, or the hub has ended it."""
@@ -350,6 +351,8 @@ class Connection(asyncio.Protocol):
             # Not writelines(): that of asyncio in Python 3.12.0 to 3.13.1 never pauses, however slowly the peer reads.
             self._transport.write(head)
             self._transport.write(reply.body)
+        if self._read_by_caller is not None:
+            self._site.crowd.answer_is_unread(self, self._transport.get_write_buffer_size())
 
     async def _lingered(self, request: HttpRequest | None, within_s: float | None = None) -> bool:
         """Read and drop what the caller still sends, or it might never see the answer; true if that came to its end.

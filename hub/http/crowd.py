@@ -31,6 +31,8 @@ class Crowd:
         self._refused: set[Connection] = set()
         self._idle = 0
         self._peers: Counter[str] = Counter()
+        self._unread: dict[Connection, int] = {}
+        self._unread_bytes = 0
 
     def __bool__(self) -> bool:
         return bool(self._callers or self._strangers or self._refused)
@@ -82,6 +84,7 @@ class Crowd:
 
     def remove(self, connection: Connection) -> None:
         """It has gone."""
+        self.answer_is_read(connection)
         if connection.kind == "refused":
             self._refused.discard(connection)
         elif connection.kind != "gone":
@@ -91,6 +94,22 @@ class Crowd:
             if not self._peers[connection.peer]:
                 del self._peers[connection.peer]
         connection.kind = "gone"
+
+    def answer_is_unread(self, connection: Connection, size_bytes: int) -> None:
+        """It has not read so much of its answer. If that is too much of all together, the slowest readers go."""
+        self.answer_is_read(connection)
+        self._unread[connection] = size_bytes
+        self._unread_bytes += size_bytes
+        limit = self._limits.unread_bytes
+        while limit is not None and self._unread_bytes > limit and len(self._unread) > 1:
+            slowest = next(iter(self._unread))
+            self.answer_is_read(slowest)
+            slowest.abort()
+
+    def answer_is_read(self, connection: Connection) -> None:
+        """It has read most of its answer, or does not have to any more."""
+        if self._unread:
+            self._unread_bytes -= self._unread.pop(connection, 0)
 
     def _dismiss(self, connection: Connection) -> None:
         self.refuse(connection)

@@ -13,7 +13,7 @@ class PortLimits(msgspec.Struct, frozen=True, kw_only=True):
     and dropped for ``linger_s``, so that the caller sees the answer. A caller that sends no more, and may have gone, is
     answered within ``half_closed_s``. There are at most ``connections``, ``idle_connections`` of them between requests,
     and ``connections_per_peer`` from one address. Those who are refused ask again ``refusals_per_s`` times in a second,
-    all together.
+    all together. What callers have not read of their answers is at most ``unread_bytes``, ``None`` for any number.
     """
 
     max_head_bytes: int = 16 * 1024
@@ -27,3 +27,4 @@ class PortLimits(msgspec.Struct, frozen=True, kw_only=True):
     idle_connections: int = 4096
     connections_per_peer: int = 4096
     refusals_per_s: int = 500
+    unread_bytes: int | None = None

@@ -39,6 +39,7 @@ class Guarding:
     eviction: Eviction
     variety: Variety
     askers: ConfiguredAskers
+    baselines: Baselines
 
     async def open(self) -> None:
         """Read what is kept from before this process started."""
@@ -65,9 +66,13 @@ def guarding(  # noqa: PLR0913 - what it is made of, each of them named at the c
     observed: ObservedTime,
     forget_answers: Callable[[], None],
     kept_questions: int,
+    baseline_bytes: int,
 ) -> Guarding:
     """Build the guard."""
-    baselines, held = Baselines(store), HeldAnswers(store, events, clock, audit, observed)
+    baselines, held = (
+        Baselines(store, max_cached_bytes=baseline_bytes),
+        HeldAnswers(store, events, clock, audit, observed),
+    )
     losses = Losses(store, events, clock=monotonic, observed=observed)
     askers = ConfiguredAskers(routing)
     uses = Uses(store=store, clock=clock, monotonic=monotonic, policies=routing)
@@ -109,4 +114,4 @@ def guarding(  # noqa: PLR0913 - what it is made of, each of them named at the c
         losses=losses,
         observed=observed,
     )
-    return Guarding(guard=guard, uses=uses, eviction=eviction, variety=variety, askers=askers)
+    return Guarding(guard=guard, uses=uses, eviction=eviction, variety=variety, askers=askers, baselines=baselines)

@@ -16,6 +16,7 @@ dial_watch     one address keeps its last state  started again
 name_watch     the addresses of a name stay      started again
 store          changed answers are refused       the process ends, because its thread is gone
 store_watch    a lost store is noticed later     started again
+memory         the platform may end the process  started again
 =============  ================================  ==============================================
 """
 

@@ -68,6 +68,7 @@ from hub.service.pool import Pool
 from hub.service.reading import Reading
 from hub.service.remembered import RememberedAnswers
 from hub.service.retention import keep_bounded
+from hub.service.room import Room
 from hub.service.routing import Routing
 from hub.service.startup import Startup
 from hub.service.taught import TaughtKeys
@@ -75,6 +76,7 @@ from hub.service.timekeeper import Timekeeper
 from hub.store.memory import MemoryStore
 from hub.store.sqlite import SqliteStore
 from hub.telemetry.logs import logger
+from hub.telemetry.memory import MemoryWatch
 from hub.telemetry.metrics import Metrics, SnapshotCollector
 from hub.telemetry.telemetry import Telemetry
 
@@ -83,11 +85,12 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import TextIO
 
-    from hub.core.settings import Address, BackendSettings, Settings, TlsFiles
+    from hub.core.settings import Address, BackendSettings, HubLimits, Settings, TlsFiles
     from hub.service.ports import Events, Link
 
 _KEY_BYTES = 32
 _SCHEMAS_AT_ONCE = 2
+_SCARCE_BYTES = 1024 * 1024 * 1024
 _LARGE_AT_ONCE = 2  # Answers that are checked at the same time: each takes a processor, and ten times its own memory.
 
 DEV_CLIENT = Client(name="dev")
@@ -178,11 +181,19 @@ class Hub:
         self._routing = Routing(directory)
         self._remembered = RememberedAnswers(max_entries=limits.remembered_entries, max_bytes=limits.remembered_bytes)
         timekeeper = Timekeeper()
-        apart = await stack.enter_async_context(Processes(most=_LARGE_AT_ONCE))
-        reading = Reading(apart, limits.answer)
-        asker = Asker(pool=self._pool, events=self.telemetry, clock=clock, timekeeper=timekeeper, reading=reading)
-        schema_processes = Processes(most=_SCHEMAS_AT_ONCE, memory_bytes=limits.schema_memory_bytes)
-        schemas = JsonSchemas(await stack.enter_async_context(schema_processes), within_s=limits.schema_time_s)
+        self._check_processes, self._schema_processes = _processes(limits)
+        self._room = Room(limits.large_answers_bytes, clock)
+        reading = Reading(await stack.enter_async_context(self._check_processes), limits.answer)
+        asker = Asker(
+            pool=self._pool,
+            events=self.telemetry,
+            clock=clock,
+            timekeeper=timekeeper,
+            reading=reading,
+            room=self._room,
+        )
+        await stack.enter_async_context(self._schema_processes)
+        schemas = JsonSchemas(self._schema_processes, within_s=limits.schema_time_s)
         self._taught = TaughtKeys(
             store=store, events=self.telemetry, clock=time.time, audit=audit, routing=self._routing
         )
@@ -198,6 +209,7 @@ class Hub:
             observed=ObservedTime(store, self.telemetry, time.monotonic),
             forget_answers=self._remembered.clear,
             kept_questions=limits.kept_questions,
+            baseline_bytes=limits.baseline_bytes,
         )
         self._guard = self._guarding.guard
         await self._guarding.open()
@@ -224,6 +236,7 @@ class Hub:
             clock=clock,
             timekeeper=timekeeper,
             reading=reading,
+            room=self._room,
         )
         self._dialler = await stack.enter_async_context(
             ChannelDialler(
@@ -317,6 +330,8 @@ class Hub:
         self._request_ids = RequestIds(secrets.token_hex(4))
         self._authentication = Authentication(_client_ring(settings, self._key), anyone=_anyone(settings))
         self._admission = Admission(limits.requests_in_flight)
+        self._memory = self._memory_watch(limits.memory_bytes)
+        self.supervisor.start("memory", self._memory.watch)
         getparams = GetParams(
             execute=self._execute,
             authentication=self._authentication,
@@ -341,6 +356,7 @@ class Hub:
                 idle_connections=limits.idle_connections,
                 connections_per_peer=limits.connections_per_peer,
                 refusals_per_s=limits.refusals_per_second,
+                unread_bytes=limits.unread_bytes,
             ),
         )
         stack.push_async_callback(self._http.stop, settings.drain.timeout_s)
@@ -349,6 +365,28 @@ class Hub:
             self.http_port = await self._http.listen(
                 address.host, address.port, server_context("http", settings.http_tls)
             )
+
+    def _memory_watch(self, budget_bytes: int | None) -> MemoryWatch:
+        def shrink() -> None:
+            self._remembered.shrink()
+            self._guarding.baselines.shrink()
+            self._check_processes.shrink()
+            self._schema_processes.shrink()
+
+        def short(is_short: bool) -> None:  # noqa: FBT001 - a port with this one argument.
+            self._admission.is_short_of_memory = is_short
+            if is_short:
+                self._room.close()
+            else:
+                self._room.open()
+
+        return MemoryWatch(
+            budget_bytes,
+            shrink=shrink,
+            short=short,
+            children=lambda: [*self._check_processes.pids(), *self._schema_processes.pids()],
+            events=self.telemetry,
+        )
 
     async def _open_admin(self, stack: AsyncExitStack) -> None:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -360,6 +398,7 @@ class Hub:
                     admission=self._admission,
                     bulkhead=self._bulkhead,
                     remembered=self._remembered,
+                    memory=self._memory,
                     guarding=self._guarding,
                     freezes=self._freezes,
                     keeper=self._keeper,
@@ -523,6 +562,7 @@ class _Snapshot:
         admission: Admission,
         bulkhead: Bulkhead,
         remembered: RememberedAnswers,
+        memory: MemoryWatch,
         guarding: Guarding,
         freezes: Freezes,
         keeper: StoreKeeper,
@@ -534,6 +574,7 @@ class _Snapshot:
         self._admission = admission
         self._bulkhead = bulkhead
         self._remembered = remembered
+        self._memory = memory
 
     def instances(self) -> Iterable[tuple[str, str, int]]:
         return self._overview.instances()
@@ -561,6 +602,9 @@ class _Snapshot:
         view = self._keeper.view()
         return view.created_at_s, view.state == "initialised"
 
+    def memory(self) -> tuple[int, int | None]:
+        return self._memory.used_bytes, self._memory.budget_bytes
+
     def remembered(self) -> tuple[int, int]:
         return self._remembered.entries, self._remembered.size_bytes
 
@@ -571,6 +615,18 @@ def _listening(address: Address) -> Iterator[None]:
         yield
     except OSError as error:
         raise CannotListen(f"cannot listen for HTTP on {address}: {error.strerror}") from error
+
+
+def _processes(limits: HubLimits) -> tuple[Processes, Processes]:
+    """For answers, and for schemas. Where memory is scarce, one at a time of both."""
+    for_answers: int | asyncio.Semaphore = _LARGE_AT_ONCE
+    for_schemas: int | asyncio.Semaphore = _SCHEMAS_AT_ONCE
+    if limits.memory_bytes is not None and limits.memory_bytes < _SCARCE_BYTES:
+        for_answers = for_schemas = asyncio.Semaphore(1)
+    return (
+        Processes(most=for_answers, memory_bytes=limits.check_memory_bytes),
+        Processes(most=for_schemas, memory_bytes=limits.schema_memory_bytes),
+    )
 
 
 def _store(url: str, events: Events) -> MemoryStore | SqliteStore:

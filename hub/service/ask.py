@@ -23,6 +23,7 @@ from hub.core.keys import Identification
 from hub.service import ports
 from hub.service.breakages import Breakages
 from hub.service.pool import Pool, Turn, unresponsive
+from hub.service.room import LARGE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,13 +34,14 @@ if TYPE_CHECKING:
     from hub.core.question import Question
     from hub.core.routes import Route
     from hub.service.reading import Reading
+    from hub.service.room import Room
     from hub.service.timekeeper import Timekeeper
 
 _ATTEMPTS = 2  # One retry, because a lost connection costs Argo CD three minutes otherwise.
 
 
 class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
-    """One question on its way through its route."""
+    """One question on its way through its route; ``taken`` has the memory that was taken for large answers to it."""
 
     question: Question
     route: Route
@@ -48,6 +50,7 @@ class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
     deadline: Deadline
     known: Mapping[str, CheckedAnswer]
     identification: Identification = Identification()
+    taken: list[int] = []
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +79,7 @@ class Asker:
         clock: ports.Clock,
         timekeeper: Timekeeper,
         reading: Reading,
+        room: Room,
         stopwatch: ports.Clock = time.perf_counter,
     ) -> None:
         """``clock`` is the loop's, for deadlines; it may be coarse, so ``stopwatch`` measures."""
@@ -85,6 +89,7 @@ class Asker:
         self._clock = clock
         self._timekeeper = timekeeper
         self._reading = reading
+        self._room = room
         self._breakages = Breakages()
 
     async def ask_all(self, inquiry: Inquiry) -> list[Answered]:
@@ -146,7 +151,13 @@ class Asker:
         tried: list[str] = []
         try:
             with self._timekeeper.until(deadline):
+                taken_bytes = self._room.expected_bytes(backend)
+                if taken_bytes:
+                    await self._room.take(taken_bytes, deadline)
+                    inquiry.taken.append(taken_bytes)
                 raw = await self._ask_instance(inquiry, backend, deadline, known, tried)
+                if len(raw.sets_json) >= LARGE_BYTES:
+                    inquiry.taken.append(self._room.arrived(backend, len(raw.sets_json), taken_bytes))
                 answer, checked = await self._checked(raw, known, inquiry, backend)
             outcome = "ok"
         except TimeoutError as error:

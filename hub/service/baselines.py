@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 MAX_CHANGES = 20  # In the history of one question.
 
-_MAX_CACHED_IDENTITIES = 500_000  # Of all baselines in memory; the store has them all.
+_KNOWN_BYTES = 500
+_ENTRY_BYTES = 180  # Of a table, with the headers of a text and of bytes.
 _CHANGED_PARTS = 10  # A baseline is written anew once more than a tenth of it has changed.
 _MAX_SKETCHED_BYTES = 4 * 1024 * 1024  # Of an answer; reading a larger one once more would block the loop.
 
@@ -50,9 +51,14 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 class Baselines:
     """What is known of the questions."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, max_cached_bytes: int) -> None:
+        """``max_cached_bytes``: what is kept in memory; the store has it all."""
         self._store = store
-        self._questions = _Questions(_MAX_CACHED_IDENTITIES)
+        self._questions = _Questions(max_cached_bytes)
+
+    def shrink(self) -> None:
+        """Keep half of them in memory, those that were needed last."""
+        self._questions.shrink()
 
     def at_hand(self, key: str) -> Known | None:
         """What is known of a question in memory, where it is if it was needed lately."""
@@ -207,34 +213,40 @@ def _rows(
 
 
 class _Questions:
-    """What is known of the questions that were asked last, within a bound on their identities."""
+    """What is known of the questions that were asked last, within a bound on its size."""
 
-    def __init__(self, max_identities: int) -> None:
-        self._max = max_identities
-        self._size = 0
-        self._known: OrderedDict[str, Known] = OrderedDict()
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._size_bytes = 0
+        self._known: OrderedDict[str, tuple[Known, int]] = OrderedDict()
 
     def get(self, key: str) -> Known | None:
         found = self._known.get(key)
-        if found is not None:
-            self._known.move_to_end(key)
-        return found
+        if found is None:
+            return None
+        self._known.move_to_end(key)
+        return found[0]
 
     def put(self, key: str, known: Known) -> None:
-        before = self._known.pop(key, None)
-        self._size += _size(known) - (0 if before is None else _size(before))
-        self._known[key] = known
-        while self._size > self._max and len(self._known) > 1:
-            _, dropped = self._known.popitem(last=False)
-            self._size -= _size(dropped)
+        self.drop(key)
+        size_bytes = _size_bytes(known)
+        self._known[key] = (known, size_bytes)
+        self._size_bytes += size_bytes
+        while self._size_bytes > self._max_bytes and len(self._known) > 1:
+            self.drop(next(iter(self._known)))
+
+    def shrink(self) -> None:
+        keep_bytes = self._size_bytes // 2
+        while self._size_bytes > keep_bytes:
+            self.drop(next(iter(self._known)))
 
     def drop(self, key: str) -> None:
-        dropped = self._known.pop(key, None)
-        if dropped is not None:
-            self._size -= _size(dropped)
+        _, size_bytes = self._known.pop(key, (None, 0))
+        self._size_bytes -= size_bytes
 
 
-def _size(known: Known) -> int:
-    """How many identities, about: those of two baselines are mostly the same objects, but each has its table."""
+def _size_bytes(known: Known) -> int:
+    """What it holds in memory, about: two baselines are mostly the same objects, but each has its table."""
     rows = known.past.rows
-    return len(rows) + (0 if known.written is rows else len(known.written)) + 1
+    tables = len(rows) + (0 if known.written is rows else len(known.written))
+    return _KNOWN_BYTES + _ENTRY_BYTES * tables + sum(map(len, rows)) + sum(map(len, rows.values()))

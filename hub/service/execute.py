@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from hub.service.ports import Clock, Events
     from hub.service.reading import Reading
     from hub.service.remembered import RememberedAnswers
+    from hub.service.room import Room
     from hub.service.routing import Routing
     from hub.service.timekeeper import Timekeeper
     from hub.service.uses import Uses
@@ -84,6 +85,7 @@ class Execute:
         clock: Clock,
         timekeeper: Timekeeper,
         reading: Reading,
+        room: Room,
     ) -> None:
         self._keeper = keeper
         self._routing = routing
@@ -101,6 +103,7 @@ class Execute:
         self._clock = clock
         self._timekeeper = timekeeper
         self._reading = reading
+        self._room = room
         self._flights: Flights[Answer] = Flights(clock)
         self._settling: WeakValueDictionary[Question, asyncio.Lock] = WeakValueDictionary()
 
@@ -199,6 +202,9 @@ class Execute:
             return await self._accepted(inquiry, request.call.parameters, answered, remembered)
         except HubError as error:
             return await self._last_good.instead_of(error, without(question, route.ignored_inputs), route)
+        finally:
+            if inquiry.taken:
+                self._room.give_back(sum(inquiry.taken))
 
     async def _accepted(
         self,

@@ -15,6 +15,7 @@ from hub.core.answer import amend, check
 from hub.core.combine import combine, reads_sets
 from hub.core.errors import CheckFailed
 from hub.service.ports import WorkLost
+from hub.service.room import LARGE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from hub.service.ports import Apart
 
     T = TypeVar("T")
-
-LARGE_BYTES = 512 * 1024
-"""From here on answers are read in another process. One of fewer bytes takes at most some 50 ms, whatever is in it."""
 
 
 class Reading:

@@ -78,6 +78,12 @@ class RememberedAnswers:
         while len(self._answers) > self._max_entries or self._size_bytes > self._max_bytes:
             self._drop(next(iter(self._answers)))
 
+    def shrink(self) -> None:
+        """Drop half of what is remembered, those that were not asked for the longest time."""
+        keep_bytes = self._size_bytes // 2
+        while self._answers and self._size_bytes > keep_bytes:
+            self._drop(next(iter(self._answers)))
+
     def forget(self, question: Question) -> None:
         """Forget the answer to a question, because another one may have been accepted since."""
         self._drop(question)

@@ -69,6 +69,10 @@ class Snapshot(Protocol):
         """When the store was initialised (Unix seconds; 0: it is not), and whether questions are answered from it."""
         ...
 
+    def memory(self) -> tuple[int, int | None]:
+        """What the hub takes and may take, in bytes; ``None`` for any number."""
+        ...
+
     def remembered(self) -> tuple[int, int]:
         """Checked answers that are kept to be compared: how many, and their bytes."""
         ...
@@ -302,6 +306,16 @@ class SnapshotCollector:
             "1, or 0 while the store is not initialised or lost, and every request gets a 503.",
             1 if usable else 0,
         )
+        used_bytes, budget_bytes = self._snapshot.memory()
+        yield GaugeMetricFamily(
+            "appset_hub_memory_used_bytes",
+            "What the hub and the processes that it starts take; from 90 % of the budget on, requests get a 503.",
+            used_bytes,
+        )
+        if budget_bytes is not None:
+            yield GaugeMetricFamily(
+                "appset_hub_memory_budget_bytes", "limits.memory; absent without one.", budget_bytes
+            )
         entries, size_bytes = self._snapshot.remembered()
         yield GaugeMetricFamily(
             "appset_hub_remembered_answers", "Checked answers that are kept to be compared.", entries

@@ -99,6 +99,7 @@ class Telemetry:
             ev.ConfigurationDoubtful: self._configuration_doubtful,
             ev.TaskFailed: self._task_failed,
             ev.LoopStalled: self._loop_stalled,
+            ev.MemoryShort: self._memory_short,
             ev.LibraryMessage: self._library_message,
             ev.ProxyIgnored: self._proxy_ignored,
             ev.HubStarted: self._hub_started,
@@ -441,6 +442,14 @@ class Telemetry:
     def _task_failed(self, event: ev.TaskFailed) -> None:
         self._metrics.task_failures.labels(event.task).inc()
         self._log.error("task_failed", task=event.task, then=event.then, traceback=event.traceback)
+
+    def _memory_short(self, event: ev.MemoryShort) -> None:
+        used, mib = f"{100 * event.part:.0f} %", event.budget_bytes // (1024 * 1024)
+        if event.short:
+            hint = "requests get a 503 until it takes less; raise limits.memory"
+            self._log.error("memory_short", used=used, budget_mib=mib, hint=hint)
+        else:
+            self._log.info("memory_enough", used=used, budget_mib=mib)
 
     def _loop_stalled(self, event: ev.LoopStalled) -> None:
         self._metrics.loop_stalls.inc()

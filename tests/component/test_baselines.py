@@ -70,11 +70,11 @@ async def accept(baselines: Baselines, store: FakeStore, number: int, answer: An
 def test_a_baseline_is_the_same_from_memory_and_from_the_store(steps: list[Any]) -> None:
     async def story() -> None:
         store = FakeStore()
-        baselines = Baselines(store)
+        baselines = Baselines(store, max_cached_bytes=1 << 30)
         for number, step in enumerate(steps):
             answer = made(*step)
             await accept(baselines, store, number, answer)
-            here, there = await baselines.find("key"), await Baselines(store).find("key")
+            here, there = await baselines.find("key"), await Baselines(store, max_cached_bytes=1 << 30).find("key")
             assert seen(here) == seen(there)
             assert here is not None
             assert there is not None

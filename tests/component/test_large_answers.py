@@ -16,7 +16,7 @@ from hub.core.errors import AnswerRefused, CheckFailed, DeadlinePassed
 from hub.core.routes import Trust
 from hub.core.values import ValueRules
 from hub.service.ports import RawAnswer, WorkLost
-from hub.service.reading import LARGE_BYTES
+from hub.service.room import LARGE_BYTES
 from tests.support.fakes import FakeLink
 from tests.support.service import Service, guarded_by_default, route
 

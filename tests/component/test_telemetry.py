@@ -162,6 +162,9 @@ class Moment:
     def route_requests(self) -> list[tuple[str, int]]:
         return [("previews", 3)]
 
+    def memory(self) -> tuple[int, int | None]:
+        return 64, 128
+
     def remembered(self) -> tuple[int, int]:
         return 5, 600
 

@@ -33,6 +33,7 @@ from hub.service.overview import Overview
 from hub.service.pool import Pool
 from hub.service.reading import Reading
 from hub.service.remembered import RememberedAnswers
+from hub.service.room import Room
 from hub.service.routing import Routing
 from hub.service.taught import TaughtKeys
 from hub.service.timekeeper import Timekeeper
@@ -130,13 +131,22 @@ class Service:
             observed=ObservedTime(self.store, self.events, self.now),
             forget_answers=self.remembered.clear,
             kept_questions=kept_questions,
+            baseline_bytes=1 << 30,
         )
         self.guarding.askers.take([ARGOCD.name])
         self.guard = self.guarding.guard
         self.freezes = Freezes(store=self.store, events=self.events, clock=self.now, audit=audit, accepted=self.guard)
         self.last_good = LastGoodAnswers(self.store, self.events, self.now)
         timekeeper = Timekeeper()
-        self.asker = Asker(pool=self.pool, events=self.events, clock=self.now, timekeeper=timekeeper, reading=reading)
+        self.room = Room(None, self.now)
+        self.asker = Asker(
+            pool=self.pool,
+            events=self.events,
+            clock=self.now,
+            timekeeper=timekeeper,
+            reading=reading,
+            room=self.room,
+        )
         self.keeper = StoreKeeper(
             store=self.store,
             events=self.events,
@@ -163,6 +173,7 @@ class Service:
             last_good=self.last_good,
             freshness=self.freshness,
             bulkhead=self.bulkhead,
+            room=self.room,
             events=self.events,
             clock=self.now,
             timekeeper=timekeeper,

@@ -129,6 +129,10 @@ class Rig:
     def start(self, *command: object, env: Mapping[str, str] | None = None) -> Process:
         return self._stack.enter_context(Process(*command, cwd=self.folder, env=env))
 
+    def python(self, script: Path, *arguments: object) -> Process:
+        """Start a script with the interpreter of the tests."""
+        return self.start(sys.executable, script, *arguments)
+
     def hub(self, *flags: object, env: Mapping[str, str] | None = None, within: Sequence[object] = ()) -> Hub:
         """Start a hub, and wait until it serves; ``within`` is a command that runs it."""
         serve = (COMMANDS / "appset-hub", "serve", "--config", self.config)
