@@ -52,6 +52,19 @@ class BackendAsked(Event, frozen=True, kw_only=True):
     request_id: str = ""
 
 
+class QuestionSpared(Event, frozen=True, kw_only=True):
+    """A question got its last error again, and its backend was not asked: it fails all questions just now."""
+
+    backend: str
+
+
+class BreakerMoved(Event, frozen=True, kw_only=True):
+    """Questions that failed are spared from now on, because the backend fails one after the other; or no more."""
+
+    backend: str
+    is_open: bool
+
+
 class AskRetried(Event, frozen=True, kw_only=True):
     """An instance was lost, or not ready, and another one is asked."""
 

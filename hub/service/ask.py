@@ -18,10 +18,11 @@ from hub.core.errors import (
     InputRefused,
     LimitExceeded,
 )
-from hub.core.events import AnswerNoticed, AskRetried, BackendAsked, BackendFailure
+from hub.core.events import AnswerNoticed, AskRetried, BackendAsked, BackendFailure, BreakerMoved, QuestionSpared
 from hub.core.keys import Identification
 from hub.service import ports
 from hub.service.breakages import Breakages
+from hub.service.breaker import Breaker
 from hub.service.pool import Pool, Turn, unresponsive
 from hub.service.room import LARGE_BYTES
 
@@ -91,6 +92,7 @@ class Asker:
         self._reading = reading
         self._room = room
         self._breakages = Breakages()
+        self._breaker = Breaker()
 
     async def ask_all(self, inquiry: Inquiry) -> list[Answered]:
         """Ask all members side by side; answers come in the members' order.
@@ -144,6 +146,10 @@ class Asker:
         Raises:
             HubError: it is absent, failed, was too slow, or its answer was refused.
         """
+        spared = self._breaker.spared(backend, inquiry.question, self._clock())
+        if spared is not None:
+            self._events.emit(QuestionSpared(backend=backend))
+            raise type(spared)(str(spared))
         started_s = self._stopwatch()
         outcome: str = "cancelled"
         checked: Literal["", "read", "same", "not_modified"] = ""
@@ -160,14 +166,21 @@ class Asker:
                     inquiry.taken.append(self._room.arrived(backend, len(raw.sets_json), taken_bytes))
                 answer, checked = await self._checked(raw, known, inquiry, backend)
             outcome = "ok"
+            self._answered(backend)
         except TimeoutError as error:
             outcome = DeadlinePassed.reason
-            raise DeadlinePassed(
+            late = DeadlinePassed(
                 f'backend "{backend}" did not answer in time (the deadline of route "{inquiry.route.name}" is '
                 f"{inquiry.route.deadline_s:g} s)"
-            ) from error
+            )
+            self._failed(backend, inquiry.question, late)
+            raise late from error
         except HubError as error:
             outcome = error.reason
+            self._failed(backend, inquiry.question, error)
+            raise
+        except BaseException:
+            self._breaker.given_up(backend)
             raise
         finally:
             duration_s = self._stopwatch() - started_s
@@ -183,6 +196,17 @@ class Asker:
                 )
             )
         return Answered(backend=backend, answer=answer, fresh_for_s=raw.fresh_for_s)
+
+    def _answered(self, backend: str) -> None:
+        if self._breaker.answered(backend):
+            self._events.emit(BreakerMoved(backend=backend, is_open=False))
+
+    def _failed(self, backend: str, question: Question, error: HubError) -> None:
+        if isinstance(error, AnswerRefused):
+            # It answers, whatever that is worth.
+            self._answered(backend)
+        elif self._breaker.failed(backend, question, error, self._clock()):
+            self._events.emit(BreakerMoved(backend=backend, is_open=True))
 
     async def _ask_instance(
         self, inquiry: Inquiry, backend: str, deadline: Deadline, known: CheckedAnswer | None, tried: list[str]

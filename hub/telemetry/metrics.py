@@ -120,6 +120,18 @@ class Metrics:
             ("backend",),
             registry=registry,
         )
+        self.spared = Counter(
+            "appset_hub_spared_questions",
+            "Questions that got their last error again at once, because the backend failed all of them just now.",
+            ("backend",),
+            registry=registry,
+        )
+        self.breaker_open = Gauge(
+            "appset_hub_breaker_open",
+            "1 while questions that failed are spared, because the backend fails one after the other.",
+            ("backend",),
+            registry=registry,
+        )
         self.loop_stalls = Counter(
             "appset_hub_event_loop_stalls",
             "How often the event loop stood still for 100 ms or more.",

@@ -58,6 +58,8 @@ class Telemetry:
             ev.RequestEnded: self._request_ended,
             ev.BackendAsked: self._backend_asked,
             ev.AskRetried: self._ask_retried,
+            ev.QuestionSpared: self._question_spared,
+            ev.BreakerMoved: self._breaker_moved,
             ev.AnswerNoticed: self._answer_noticed,
             ev.AnswerCached: self._answer_cached,
             ev.AnswerStale: self._answer_stale,
@@ -160,6 +162,20 @@ class Telemetry:
                 request_id=event.request_id,
                 ms=round(event.duration_s * 1000, 2),
             )
+
+    def _question_spared(self, event: ev.QuestionSpared) -> None:
+        self._metrics.spared.labels(event.backend).inc()
+
+    def _breaker_moved(self, event: ev.BreakerMoved) -> None:
+        self._metrics.breaker_open.labels(event.backend).set(1 if event.is_open else 0)
+        if event.is_open:
+            self._log.warning(
+                "breaker_opened",
+                backend=event.backend,
+                hint="it fails one question after the other; those get the same error at once, until one is answered",
+            )
+        else:
+            self._log.info("breaker_closed", backend=event.backend)
 
     def _ask_retried(self, event: ev.AskRetried) -> None:
         self._metrics.retries.labels(event.backend).inc()

@@ -96,6 +96,7 @@ class Service:
         names: Names | None = None,
         dialler: Dialler | None = None,
         kept_questions: int = 1000,
+        baseline_bytes: int = 1 << 30,
         apart: Apart | None = None,
         schemas: Schemas | None = None,
         **limits: Any,
@@ -131,7 +132,7 @@ class Service:
             observed=ObservedTime(self.store, self.events, self.now),
             forget_answers=self.remembered.clear,
             kept_questions=kept_questions,
-            baseline_bytes=1 << 30,
+            baseline_bytes=baseline_bytes,
         )
         self.guarding.askers.take([ARGOCD.name])
         self.guard = self.guarding.guard
