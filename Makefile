@@ -78,6 +78,10 @@ campaign: $(READY) ## Break files, folders and limits under load for two minutes
 campaign-backends: $(READY) ## Kill, freeze and cut off backends under load for two minutes; prints the outages (SECONDS=600)
 	APPSET_HUB_CAMPAIGN_S=$(or $(SECONDS),120) $(BIN)/pytest tests/e2e/test_backend_campaign.py -q -n 0 --timeout 3600
 
+.PHONY: campaign-kills
+campaign-kills: $(READY) ## Kill hub and backends at random under load, 600 times; prints the wrong 200s and the outages (KILLS=60)
+	APPSET_HUB_KILLS=$(or $(KILLS),600) $(BIN)/pytest tests/e2e/test_kill_campaign.py -q -s -n 0 --timeout 7200
+
 .PHONY: campaign-dns
 campaign-dns: $(READY) ## Move, hang, kill and forget addresses of a backend under load; prints each outage (SECONDS=600)
 	APPSET_HUB_CAMPAIGN_S=$(or $(SECONDS),60) $(BIN)/pytest tests/e2e/test_dns_campaign.py -q -n 0 --timeout 3600

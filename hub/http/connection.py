@@ -144,7 +144,8 @@ class Connection(asyncio.Protocol):
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         peername = transport.get_extra_info("peername")
         self.peer = peername[0] if peername else ""
-        self._head_began_s = self._loop.time()
+        # TLS has written already, and its session tickets may still be on their way.
+        self._head_began_s = self._written_s = self._loop.time()
         self._site.opened(self)
 
     def data_received(self, data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -264,3 +265,35 @@ async def test_whoever_asks_although_there_are_too_many_reads_why_it_is_refused(
         refused = await wire.reply()
         assert (refused.status, refused.headers["connection"]) == (503, "close")
         assert await ends(wire) == b""
+
+
+class _TicketsOnTheirWay(asyncio.Transport):
+    """A transport as TLS has it after the handshake: something is written already, and not yet sent."""
+
+    ended = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.socket = socket.socket()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self.socket if name == "socket" else default
+
+    def get_write_buffer_size(self) -> int:
+        return 500
+
+    def abort(self) -> None:
+        self.ended = True
+
+
+async def test_what_tls_writes_before_the_first_answer_has_its_time_too() -> None:
+    async with served(write_timeout_s=5.0) as server:
+        connection, transport = server.http._connection(0), _TicketsOnTheirWay()  # noqa: SLF001 - as the server does.
+        connection.connection_made(transport)
+        now_s = asyncio.get_running_loop().time()
+        connection.look_at_clock(now_s + 1.0)
+        assert not transport.ended
+        connection.look_at_clock(now_s + 6.0)
+        assert transport.ended
+        connection.connection_lost(None)
+        transport.socket.close()
