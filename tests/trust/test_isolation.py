@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
+import grpc
+
+from hub.service.breaker import FAILURES, PROBE_EVERY_S
 from tests.trust.hubs import until
-from tests.trust.stub import Stub, named
+from tests.trust.stub import Stub, fails, named
 from tests.trust.test_sharing import metric
 
 if TYPE_CHECKING:
@@ -73,3 +77,41 @@ async def test_first_does_not_go_on_when_a_member_is_busy(bench: Bench) -> None:
         await hang(bench, stack, "r-hangs")
         assert (await bench.ask()).reason == "backend_busy"
     assert spare.asked == []
+
+
+async def test_one_client_leaves_room_for_another_on_the_same_route(bench: Bench) -> None:
+    clients = [{"name": name, "tokens": bench.site.token(name)} for name in ("argocd", "other")]
+    await bench.open(route={"max_in_flight": 8}, clients=clients)
+    async with AsyncExitStack() as stack:
+        await hang(bench, stack, *(f"r-{number}" for number in range(6)))
+        refused = await bench.ask(name="r-6")
+        assert (refused.status, refused.reason) == (429, "client_limit")
+        bench.says = TEN
+        async with bench.site.caller("other-token") as other:
+            assert (await other.ask("r-one", {})).status == 200
+
+
+async def broken(bench: Bench) -> None:
+    """A backend that has failed so many questions in a row that those are spared."""
+    await bench.open()
+    bench.says = fails(grpc.StatusCode.UNKNOWN)
+    for number in range(FAILURES):
+        assert (await bench.ask(name=f"r-{number}")).reason == "backend_failed"
+    asked = len(bench.backend.asked)
+    assert (await bench.ask(name="r-0")).reason == "backend_failed"
+    assert len(bench.backend.asked) == asked, "it was spared"
+
+
+async def test_a_question_that_has_not_failed_is_asked_whatever_others_get(bench: Bench) -> None:
+    await broken(bench)
+    bench.says = TEN
+    assert (await bench.ask(name="r-new")).status == 200
+    assert (await bench.ask(name="r-0")).status == 200
+
+
+async def test_a_backend_that_is_well_again_is_asked_again(bench: Bench) -> None:
+    await broken(bench)
+    bench.says = TEN
+
+    await asyncio.sleep(PROBE_EVERY_S)
+    assert (await bench.ask(name="r-0")).status == 200
