@@ -87,10 +87,13 @@ class Processes:
 
     def _taken(self) -> _Process:
         process, self._idle = self._idle, None
-        if process is None:
-            return _Process(self._memory_bytes)
-        process.wanted()
-        return process
+        if process is not None:
+            process.wanted()
+            if process.is_running:
+                return process
+            # Somebody else has ended it; its work was done.
+            self._end(process)
+        return _Process(self._memory_bytes)
 
     def _keep(self, process: _Process) -> None:
         self._idle = process
@@ -138,6 +141,11 @@ class _Process:
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
 
     async def ready(self) -> Streams:
         """Wait until it can take work."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import secrets
 import sys
 import time
@@ -89,6 +90,7 @@ if TYPE_CHECKING:
     from hub.service.ports import Events, Link
 
 _KEY_BYTES = 32
+_OTHER_DESCRIPTORS = 256  # For ports, the store, backends and processes.
 _SCHEMAS_AT_ONCE = 2
 _SCARCE_BYTES = 1024 * 1024 * 1024
 _LARGE_AT_ONCE = 2  # Answers that are checked at the same time: each takes a processor, and ten times its own memory.
@@ -147,6 +149,7 @@ class Hub:
         self._tell_certificates(self._settings)
         self._tell_proxies()
         self._warn(self._settings)
+        self._tell_descriptors()
         return self
 
     async def __aexit__(
@@ -513,6 +516,16 @@ class Hub:
             if now.get(setting, b"") != before.get(setting, b""):
                 self.telemetry.emit(CertificateInForce(setting=setting, expires_s=expiry(now.get(setting, b"")) or 0.0))
         self._told_certificates = now
+
+    def _tell_descriptors(self) -> None:
+        wanted, (allowed, _) = self._settings.limits.connections, resource.getrlimit(resource.RLIMIT_NOFILE)
+        if allowed < wanted + _OTHER_DESCRIPTORS:
+            self.telemetry.emit(
+                ConfigurationDoubtful(
+                    problem=f"limits.connections: {wanted} connections need as many file descriptors, and this process "
+                    f"may have {allowed}; raise its limit (ulimit -n), or lower limits.connections"
+                )
+            )
 
     def _warn(self, settings: Settings) -> None:
         for problem in settings.warnings:

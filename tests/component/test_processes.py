@@ -58,6 +58,24 @@ async def test_one_process_does_one_after_the_other() -> None:
         assert await processes.run(os.getpid) == await processes.run(os.getpid)
 
 
+async def test_an_idle_process_that_somebody_ended_loses_no_work() -> None:
+    async with Processes(most=1) as processes:
+        first = await processes.run(os.getpid)
+        os.kill(first, signal.SIGKILL)
+        # A process that has ended stays a child until it is waited for.
+        await asyncio.to_thread(os.waitid, os.P_PID, first, os.WEXITED | os.WNOWAIT)
+        assert await processes.run(os.getpid) != first
+
+
+async def test_processes_that_are_there_are_known_and_an_idle_one_can_be_ended() -> None:
+    async with Processes(most=1) as processes:
+        first = await processes.run(os.getpid)
+        assert processes.pids() == [first]
+        processes.shrink()
+        assert processes.pids() == []
+        await ends(first)
+
+
 async def test_no_more_run_at_once_than_may() -> None:
     async with Processes(most=2) as processes:
         started_s = time.monotonic()

@@ -164,3 +164,12 @@ def test_without_debug_there_are_no_details_in_the_log(asked: Hub) -> None:
     assert [line for line in asked.lines if '"level":"debug"' in line] == []
     assert asked.get("/readyz").json["failing_tasks"] == []
     assert asked.metric("appset_hub_task_failures_total", task="reload") == 0
+
+
+def test_fewer_file_descriptors_than_connections_are_told_at_the_start(rig: Rig) -> None:
+    rig.configure(limits={"connections": 1000})
+    few = rig.hub(within=("prlimit", "--nofile=1024:1024"))
+    assert "limits.connections: 1000 connections need as many" in few.event("configuration_warning")["problem"]
+    few.stop()
+    enough = rig.hub(within=("prlimit", "--nofile=1256:1256"))
+    assert [one for one in enough.events("configuration_warning") if "limits.connections" in one["problem"]] == []
