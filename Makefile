@@ -91,8 +91,20 @@ campaign-slow: $(READY) ## Open ten thousand slow connections of four kinds besi
 	APPSET_HUB_SLOW_CONNECTIONS=$(or $(CONNECTIONS),10000) $(BIN)/pytest tests/e2e/test_slow_campaign.py -q -s -n 0 --timeout 3600
 
 .PHONY: fuzz
-fuzz: $(READY) ## Send changed inputs to each place where bytes enter: SECONDS=600 for each of them, SEED=1
-	APPSET_HUB_FUZZ_S=$(or $(SECONDS),60) APPSET_HUB_SEED=$(or $(SEED),1) $(BIN)/pytest tests/fuzz -q -s -n 0 --timeout 0
+fuzz: $(READY) ## Try changed inputs at each place where bytes enter: SECONDS=600 or INPUTS=10000000 for each, SEED=1
+	$(BIN)/python -m tests.fuzz.campaign --seed $(or $(SEED),1) \
+		$(if $(INPUTS),--inputs $(INPUTS),--seconds $(or $(SECONDS),60))
+
+.PHONY: fuzz-guided
+fuzz-guided: $(READY) ## The same, guided by coverage (atheris; Linux on x86-64): SECONDS=600 or INPUTS=10000000, SEED=1
+	@$(BIN)/python tools/environment.py .cache/fuzz requirements/fuzz.txt --editable .
+	.cache/fuzz/bin/python -m tests.fuzz.guided --seed $(or $(SEED),1) \
+		$(if $(INPUTS),--inputs $(INPUTS),--seconds $(or $(SECONDS),60))
+
+.PHONY: fuzz-api
+fuzz-api: $(READY) ## Send requests made from the OpenAPI document to a running hub: EXAMPLES=5000 per operation, SEED=1
+	APPSET_HUB_API_EXAMPLES=$(or $(EXAMPLES),1000) APPSET_HUB_SEED=$(or $(SEED),1) \
+		$(BIN)/pytest tests/fuzz/test_api.py -q -s -n 0 --timeout 0
 
 .PHONY: test-pythons
 test-pythons: $(READY) ## Run the tests on each supported Python found here; OTHERS=1 leaves out that of .venv

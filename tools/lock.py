@@ -1,8 +1,8 @@
 """Writes the lock files from the two ``pyproject.toml``, or checks them.
 
-In ``requirements/``, ``run.txt`` is what a deployed hub may need, ``dev.txt`` that and what developing needs. The
-template of a new backend has locks of the same names, in the same versions, for the SDK and for tests. All are resolved
-by pip-compile.
+In ``requirements/``, ``run.txt`` is what a deployed hub may need, ``dev.txt`` that and what developing needs, and
+``fuzz.txt`` what a hub and the coverage-guided fuzzer need. The template of a new backend has locks of the same names,
+in the same versions, for the SDK and for tests. All are resolved by pip-compile.
 
 The check needs no index: it compares the locks with what the projects declare, and the two projects with each other.
 The hub ships the SDK, so it declares what the SDK needs. Neither may require the other: their names are on no index, so
@@ -25,7 +25,9 @@ ROOT = Path(__file__).parent.parent
 HUB, SDK = ROOT / "pyproject.toml", ROOT / "sdk/python/pyproject.toml"
 OWN = {"appset-hub", "appset-hub-sdk"}
 DEVELOPING = {"dev"}  # Extras that a deployed hub never needs.
+FUZZING = "fuzz"  # An extra that cannot be installed everywhere; only its own lock has it.
 EVERYTHING = "requirements/dev.txt"
+FUZZER = "requirements/fuzz.txt"
 TEMPLATE = "backends/new/template/requirements"
 OLDEST = (3, 11)
 
@@ -58,6 +60,11 @@ def locks() -> list[Lock]:
     return [
         Lock(path="requirements/run.txt", needs=declared(developing=False)),
         Lock(path=EVERYTHING, needs=declared(developing=True), options=("--constraint=requirements/run.txt",)),
+        Lock(
+            path=FUZZER,
+            needs=sorted({*declared(developing=False), *extras_of(HUB)[FUZZING]}),
+            options=("--constraint=requirements/dev.txt", "--no-annotate"),
+        ),
         Lock(path=f"{TEMPLATE}/run.txt.txt", needs=sorted(needs_of(SDK, developing=False)), options=agreeing),
         Lock(path=f"{TEMPLATE}/dev.txt.txt", needs=["pytest"], options=agreeing),
     ]
@@ -67,10 +74,17 @@ def needs_of(project: Path, *, developing: bool) -> set[str]:
     """What a project needs, to be built and to run."""
     content = tomllib.loads(project.read_text(encoding="utf-8"))
     found = {*content["build-system"]["requires"], *content["project"]["dependencies"]}
-    for extra, needs in content["project"].get("optional-dependencies", {}).items():
-        if developing or extra not in DEVELOPING:
+    for extra, needs in extras_of(project).items():
+        if extra != FUZZING and (developing or extra not in DEVELOPING):
             found.update(needs)
     return found
+
+
+def extras_of(project: Path) -> dict[str, list[str]]:
+    """What a project's extras need, by their names."""
+    content = tomllib.loads(project.read_text(encoding="utf-8"))
+    extras: dict[str, list[str]] = content["project"].get("optional-dependencies", {})
+    return extras
 
 
 def declared(*, developing: bool) -> list[str]:
@@ -106,7 +120,7 @@ def write(lock: Lock, *options: str) -> None:
 
 
 def faults(lock: Lock, everything: dict[str, str]) -> list[str]:
-    """What is wrong with one lock, a line each; ``everything`` has the versions that all of them share."""
+    """What is wrong with one lock, a line each; ``everything`` has the versions that they share."""
     text, pins = lock.text, lock.pins
     found = [f"{package} has no hash" for package, _, hashes in PIN.findall(text) if not hashes]
     found += [f"names a place: {line}" for line in text.splitlines() if "://" in line or line.startswith("--")]
@@ -134,7 +148,8 @@ def main() -> int:
             sys.exit(f"locks are made with the oldest Python that is supported, {OLDEST[0]}.{OLDEST[1]}")
         for lock in wanted:
             write(lock, *(["--upgrade"] if options.upgrade else []))
-    [everything] = [lock.pins for lock in wanted if lock.path == EVERYTHING]
+    locked = {lock.path: lock.pins for lock in wanted}
+    everything = {**locked[FUZZER], **locked[EVERYTHING]}
     found = disagreements() + [fault for lock in wanted for fault in faults(lock, everything)]
     sys.stderr.writelines(f"{fault}\n" for fault in found)
     return 1 if found else 0

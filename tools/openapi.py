@@ -259,7 +259,10 @@ def _content(schema: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def _given(kind: Any) -> dict[str, Any]:
-    return {"content": {"text/plain": {"schema": {"type": "string"}}}} if kind is str else _content(_schema(kind))
+    if kind is not str:
+        return _content(_schema(kind))
+    # What the Accept header prefers, as Prometheus does.
+    return {"content": {one: {"schema": {"type": "string"}} for one in ("text/plain", "application/openmetrics-text")}}
 
 
 def _schema(kind: Any) -> dict[str, Any]:

@@ -40,6 +40,8 @@ _FORMATS = frozenset((
 _FORMAT_COST = 20
 
 _COUNTED = re.compile(r"\{(\d*)(?:,(\d*))?\}")
+# Python refuses to convert thousands of digits, and no list is that long. The library reads "00" as 0.
+_INDEX = re.compile(r"0*([0-9]{1,9})")
 
 
 class Unbounded(Exception):
@@ -121,7 +123,7 @@ class _Walk:
             return _values_in(value)
         if keyword == "pattern" and isinstance(value, str):
             return _pattern_cost(value)
-        if keyword == "format" and value in _FORMATS:
+        if keyword == "format" and isinstance(value, str) and value in _FORMATS:
             return _FORMAT_COST
         raise Unbounded
 
@@ -137,8 +139,9 @@ class _Walk:
         found = self._root
         for step in reference[1:].split("/")[1:]:
             key = step.replace("~1", "/").replace("~0", "~")
-            if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
-                found = found[int(key)]
+            index = _INDEX.fullmatch(key)
+            if isinstance(found, list) and index and int(index[1]) < len(found):
+                found = found[int(index[1])]
             elif isinstance(found, dict) and key in found:
                 found = found[key]
             else:
@@ -150,7 +153,10 @@ def _pattern_cost(pattern: str) -> int:
     """The library's expressions take time in proportion to the text and to the expression, repetitions written out."""
     size = len(pattern)
     for least, most in _COUNTED.findall(pattern):
-        size *= max(1, int(most or least or 1))
+        times = most or least or "1"
+        if len(times) > len(str(_MOST)):
+            raise Unbounded
+        size *= max(1, int(times))
         if size > _MOST:
             raise Unbounded
     return size

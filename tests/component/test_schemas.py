@@ -156,8 +156,10 @@ async def test_backtracking_patterns_take_time_in_proportion(apart: Spy) -> None
         ({"pattern": "((a{1,100}){1,100}){1,100}"}, "$.pattern: not a regular expression, or one that looks around"),
         ({"$ref": "https://example.test/s"}, "example.test"),
         ({"$ref": "#"}, '"$ref": "#" starts a chain of more than 32, or one without end'),
+        ({"format": ["date"]}, '$.format: the value is not of type "string"'),
+        ({"$ref": "#/allOf/" + "9" * 5000, "allOf": [{}]}, "Failed to parse array index '999"),
     ],
-    ids=["type", "look around", "large pattern", "another document", "loop"],
+    ids=["type", "look around", "large pattern", "another document", "loop", "list as format", "long index"],
 )
 async def test_a_schema_that_cannot_be_used_is_refused_with_its_place(apart: Spy, schema: Any, words: str) -> None:
     problem = await JsonSchemas(apart, within_s=5.0).problem(text(schema))

@@ -100,6 +100,16 @@ async def test_every_path_of_the_admin_port_does_what_the_document_says() -> Non
         assert operations - call.paths == set()
 
 
+@pytest.mark.parametrize("accept", ["", "text/plain", "application/openmetrics-text; version=1.0.0"])
+async def test_metrics_have_a_media_type_that_the_document_gives(accept: str) -> None:
+    [content] = [one["content"] for one in DOCUMENT["paths"]["/metrics"]["get"]["responses"].values()]
+    async with (
+        admin_port(Service(guarded_by_default())) as port,
+        port.session.get("/metrics", headers={"Accept": accept}) as response,
+    ):
+        assert response.content_type in content
+
+
 async def test_a_change_without_a_token_is_the_403_of_the_document() -> None:
     async with admin_port(Service(guarded_by_default()), ADMIN) as port:
         for path, one in DOCUMENT["paths"].items():

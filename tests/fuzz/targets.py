@@ -1,11 +1,15 @@
-"""Where bytes from outside enter, each as a function of bytes that may raise only what is expected of it."""
+"""Where bytes from outside enter, each as a function of bytes that may raise nothing.
+
+Errors of the project's tree are what bad bytes have to end in, so each function expects those of its own entry.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import random
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
@@ -35,17 +39,20 @@ from hub.schema.cost import cost, looping
 from hub.service.ports import AskError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from hub.http.request import HttpRequest
 
+Act = Callable[[bytes], object]
+
 
 class Target(NamedTuple):
-    """One entry: good inputs, words, and the function."""
+    """One entry: good inputs, words that mean something to what reads them, and the function, while it is open."""
 
     examples: Sequence[bytes]
     words: Sequence[bytes]
-    run: Callable[[bytes], object]
+    opened: Callable[[], AbstractContextManager[Act]]
 
 
 CALLS = [
@@ -222,6 +229,31 @@ async def serve_bytes(data: bytes) -> None:
         assert part[:3] in (b"100", b"200", b"400", b"413"), wire.written
 
 
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextmanager
+def serving() -> Iterator[Act]:
+    """Serve bytes on a loop that lasts; an exception that only the loop sees is one too."""
+    loop = asyncio.new_event_loop()
+    unhandled: list[dict[str, object]] = []
+    loop.set_exception_handler(lambda _, context: unhandled.append(context))
+
+    def act(data: bytes) -> None:
+        unhandled.clear()
+        loop.run_until_complete(serve_bytes(data))
+        assert unhandled == []
+
+    try:
+        yield act
+        loop.run_until_complete(_end(asyncio.all_tasks(loop)))
+    finally:
+        loop.close()
+
+
 def registration() -> bytes:
     info = registry_pb2.BackendInfo(
         name="images", instance="one", version="1", application_sets=["fb-*"], unique_by=["name"],
@@ -248,15 +280,30 @@ CONFIGURATIONS = [
 ADDRESSES = [b"images.svc:50051", b"dns:///images:50051", b"[2001:db8::1]:50051", b"10.0.0.1:50051"]
 
 TARGETS = {
-    "request": Target(CALLS, [*JSON_WORDS, b'"input"', b'"parameters"'], read_call),
-    "answer": Target(ANSWERS, JSON_WORDS, read_answer),
-    "registration": Target([registration(), answers()], [b"\x0a", b"\xff\xff\xff\xff\x0f", b"\x80"], read_registration),
-    "schema": Target(SCHEMAS, [*JSON_WORDS, b'"$ref":"#"', b'"not":', b'"pattern":"(a{1,99}){1,99}"'], read_schema),
-    "address": Target(ADDRESSES, [b"unix:", b"dns:", b"127.0.0.1", b"::ffff:", b"%", b"//", b".", b":"], read_address),
+    "request": Target(CALLS, [*JSON_WORDS, b'"input"', b'"parameters"'], lambda: nullcontext(read_call)),
+    "answer": Target(ANSWERS, JSON_WORDS, lambda: nullcontext(read_answer)),
+    "registration": Target(
+        [registration(), answers()], [b"\x0a", b"\xff\xff\xff\xff\x0f", b"\x80"], lambda: nullcontext(read_registration)
+    ),
+    "schema": Target(
+        SCHEMAS,
+        [*JSON_WORDS, b'"$ref":"#"', b'"not":', b'"pattern":"(a{1,99}){1,99}"'],
+        lambda: nullcontext(read_schema),
+    ),
+    "address": Target(
+        ADDRESSES,
+        [b"unix:", b"dns:", b"127.0.0.1", b"::ffff:", b"%", b"//", b".", b":"],
+        lambda: nullcontext(read_address),
+    ),
     "configuration": Target(
-        CONFIGURATIONS, [b"- ", b": ", b"\n", b"&a ", b"*a", b"!!int ", b"<<: "], read_configuration
+        CONFIGURATIONS,
+        [b"- ", b": ", b"\n", b"&a ", b"*a", b"!!int ", b"<<: "],
+        lambda: nullcontext(read_configuration),
     ),
     "plugin answer": Target(
-        [b'{"output":{"parameters":[{"a":"b"}]}}', b'{"error":"no"}'], [*JSON_WORDS, b'"Output"'], read_plugin_answer
+        [b'{"output":{"parameters":[{"a":"b"}]}}', b'{"error":"no"}'],
+        [*JSON_WORDS, b'"Output"'],
+        lambda: nullcontext(read_plugin_answer),
     ),
+    "http": Target(REQUESTS, HTTP_WORDS, serving),
 }

@@ -1,78 +1,70 @@
 """Changed inputs at each place where bytes enter: nothing but the expected errors, and nothing that takes long.
 
-``make fuzz`` runs it for longer. A failure prints the input, and the seed that makes the same inputs again.
+``make fuzz`` tries more of them. A failure prints the input, and the seed that makes the same inputs again.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
 import random
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fuzz.campaign import Part, main
 from tests.fuzz.mutations import Mutator
-from tests.fuzz.targets import HTTP_WORDS, REQUESTS, TARGETS, serve_bytes
+from tests.fuzz.targets import TARGETS
+from tests.fuzz.trials import TOO_LONG, Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
-SECONDS = float(os.environ.get("APPSET_HUB_FUZZ_S", "0.7"))
-SEED = int(os.environ.get("APPSET_HUB_SEED", "1"))
-MAX_STALL_S = 0.1
+SECONDS = 0.7
+SEED = 1
 
 
-def run(what: str, mutator: Mutator, act: Callable[[bytes], object]) -> None:
-    """Try one input after the other until the time is over."""
-    until_s, count, worst_s = time.monotonic() + SECONDS, 0, 0.0
+def changed(name: str) -> Iterator[bytes]:
+    """Inputs until the time is over."""
+    target = TARGETS[name]
+    mutator = Mutator(random.Random(SEED), target.examples, target.words)
+    until_s = time.monotonic() + SECONDS
     while time.monotonic() < until_s:
-        data = mutator.next()
-        count += 1
-        try:
-            worst_s = max(worst_s, seconds_of(act, data))
-        except BaseException as error:
-            raise AssertionError(f"{what}, seed {SEED}, input {count}: {data!r}") from error
-    print(f"{what:14} {count:9} inputs, the slowest {worst_s * 1000:.1f} ms")  # noqa: T201 - the campaign's figures.
-
-
-def seconds_of(act: Callable[[bytes], object], data: bytes) -> float:
-    """How long an input takes: the least of three, if the first is too long, for the machine may be busy."""
-    took_s = MAX_STALL_S + 1
-    for _ in range(3):
-        started_s = time.process_time()
-        act(data)
-        took_s = min(took_s, time.process_time() - started_s)
-        if took_s <= MAX_STALL_S:
-            break
-    assert took_s <= MAX_STALL_S, f"it takes {took_s:.3f} s"
-    return took_s
-
-
-async def end(tasks: set[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+        yield mutator.next()
 
 
 @pytest.mark.parametrize("name", list(TARGETS))
 def test_changed_inputs_bring_nothing_but_the_expected_errors(name: str) -> None:
-    target = TARGETS[name]
-    run(name, Mutator(random.Random(SEED), target.examples, target.words), target.run)
+    with TARGETS[name].opened() as act:
+        figures = Trial(act).try_all(changed(name))
+    assert figures.faults == {}
+    assert figures.inputs > 0
 
 
-def test_changed_requests_bring_nothing_but_answers_of_ours() -> None:
-    loop = asyncio.new_event_loop()
-    unhandled: list[dict[str, object]] = []
-    loop.set_exception_handler(lambda _, context: unhandled.append(context))
-
+def test_a_trial_goes_on_after_a_fault_and_keeps_one_of_each_place() -> None:
     def act(data: bytes) -> None:
-        loop.run_until_complete(serve_bytes(data))
-        assert unhandled == []
+        if data == b"slow":
+            until_s = time.process_time() + 0.02
+            while time.process_time() < until_s:
+                pass
+        assert data != b"bad"
 
-    try:
-        run("http", Mutator(random.Random(SEED), REQUESTS, HTTP_WORDS), act)
-        loop.run_until_complete(end(asyncio.all_tasks(loop)))
-    finally:
-        loop.close()
+    figures = Trial(act, max_stall_s=0.01).try_all([b"bad", b"slow", b"good", b"bad"])
+    assert figures.inputs == 4
+    assert figures.longest == b"slow"
+    assert figures.faults.pop(TOO_LONG).data == b"slow"
+    [(place, fault)] = figures.faults.items()
+    assert place.startswith("AssertionError at ")
+    assert fault.data == b"bad"
+
+
+def test_a_campaign_tries_the_wanted_number_on_all_processes(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["address", "--inputs", "7", "--processes", "2"]) == 0
+    printed = capfd.readouterr().out
+    assert printed.startswith("address                 7 inputs, 0 faults, longest ")
+
+
+def test_the_parts_of_a_campaign_have_inputs_that_differ_and_come_back() -> None:
+    one, other = (Part(target="address", seed=seed, seconds=60.0, inputs=20) for seed in ("1/0", "1/1"))
+    assert list(one.changed()) == list(one.changed())
+    assert list(one.changed()) != list(other.changed())
+    assert len(list(one.changed())) == 20

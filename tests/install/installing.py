@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = ROOT / "tools" / "environment.py"
 CACHE = ROOT / ".cache" / "install"
-LOCKS = ("requirements/dev.txt", "requirements/run.txt", "tests/deploy/requirements.txt", "bench/requirements.txt")
+LOCKS = (
+    "requirements/dev.txt",
+    "requirements/run.txt",
+    "requirements/fuzz.txt",
+    "tests/deploy/requirements.txt",
+    "bench/requirements.txt",
+)
 PIPS = ("pip==22.3.1", "pip==23.0.1", "pip")
 """The first one that Python 3.11 has, Debian 12's, and the newest."""
 

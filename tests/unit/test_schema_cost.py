@@ -8,6 +8,8 @@ import pytest
 
 from hub.schema.cost import MAX_REFERENCES, cost, looping
 
+DIGITS = "9" * 5000  # More than Python converts to a number.
+
 
 def chain(references: int) -> dict[str, Any]:
     named: dict[str, Any] = {str(number): {"$ref": f"#/$defs/{number + 1}"} for number in range(references - 1)}
@@ -60,11 +62,15 @@ def test_the_work_of_a_plain_schema_has_a_bound(schema: Any, least: int, most: i
         chain(65),
         twofold(20),
         {"anyOf": [{"anyOf": [{"anyOf": [{"anyOf": [{"pattern": "a" * 300}]}]}]}]},
+        {"format": ["date"]},
+        {"format": {}},
+        {"pattern": "a{" + DIGITS + "}"},
+        {"prefixItems": [True], "$ref": "#/prefixItems/" + DIGITS},
     ],
     ids=[
         "recursive", "recursive in two steps", "another document", "nowhere", "anchor", "dynamic", "unevaluated",
         "unknown keyword", "format", "large pattern", "no map", "no schema", "definitions", "long chain", "twofold",
-        "tried again",
+        "tried again", "list as format", "object as format", "long repetition", "long index",
     ],
 )  # fmt: skip
 def test_what_has_no_bound_is_not_quick(schema: Any) -> None:
@@ -82,8 +88,10 @@ def test_what_has_no_bound_is_not_quick(schema: Any) -> None:
         ({"properties": {"a": {"$ref": "#"}}}, ""),
         ({"prefixItems": [{"$ref": "#/prefixItems/1"}, {"$ref": "#/prefixItems/0"}]}, "#/prefixItems/0"),
         ({"$defs": {"a/b~c": {"$ref": "#/$defs/a~1b~0c"}}}, "#/$defs/a~1b~0c"),
+        ({"prefixItems": [{"$ref": "#/prefixItems/00"}]}, "#/prefixItems/00"),
+        ({"prefixItems": [{"$ref": "#/prefixItems/" + DIGITS}]}, ""),
     ],
-    ids=["none", "long", "too long", "itself", "two", "recursive", "in a list", "escaped"],
+    ids=["none", "long", "too long", "itself", "two", "recursive", "in a list", "escaped", "zeros", "long index"],
 )
 def test_a_chain_of_references_without_end_is_found(schema: Any, reference: str) -> None:
     assert looping(schema) == reference
