@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fuzz.campaign import Part, main
+from tests.fuzz.campaign import Part
 from tests.fuzz.mutations import Mutator
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.trials import TOO_LONG, Trial
@@ -19,6 +22,7 @@ from tests.fuzz.trials import TOO_LONG, Trial
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ROOT = Path(__file__).parents[2]
 SECONDS = 0.7
 SEED = 1
 
@@ -57,10 +61,10 @@ def test_a_trial_goes_on_after_a_fault_and_keeps_one_of_each_place() -> None:
     assert fault.data == b"bad"
 
 
-def test_a_campaign_tries_the_wanted_number_on_all_processes(capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["address", "--inputs", "7", "--processes", "2"]) == 0
-    printed = capfd.readouterr().out
-    assert printed.startswith("address                 7 inputs, 0 faults, longest ")
+def test_a_campaign_tries_the_wanted_number_on_all_processes() -> None:
+    command = [sys.executable, "-m", "tests.fuzz.campaign", "address", "--inputs", "7", "--processes", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("address                 7 inputs, 0 faults, longest ")
 
 
 def test_the_parts_of_a_campaign_have_inputs_that_differ_and_come_back() -> None:
