@@ -49,6 +49,9 @@ class _Empty:
     def route_requests(self) -> Iterable[tuple[str, int]]:
         return ()
 
+    def memory(self) -> tuple[int, int | None]:
+        return 0, 1
+
     def remembered(self) -> tuple[int, int]:
         return 0, 0
 
