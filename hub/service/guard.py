@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -25,11 +25,10 @@ from hub.core.losses import Excess, by_count, change_excess, own_excess, with_ch
 from hub.core.uses import without
 from hub.core.view import compare, sets_beside
 from hub.service import records
+from hub.service.aside import aside
 from hub.service.held import Latest, message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hub.core.combine import Answer
     from hub.core.keys import Identification
     from hub.core.loss import Loss
@@ -45,10 +44,8 @@ if TYPE_CHECKING:
     from hub.service.ports import Change, Events, Store, WallClock
     from hub.service.remarks import Remarks
 
-T = TypeVar("T")
 
 _EVERY_S = 60.0
-_SMALL_SETS = 2000
 
 
 class Guard:
@@ -306,7 +303,7 @@ class Guard:
             if not unique_by:
                 decided = await self._held.decide(key, held, decision, who)
             else:
-                lesson = self._lessons.prepared(key, await self._baselines.find(key), unique_by, who)
+                lesson = await self._lessons.prepared(key, await self._baselines.find(key), unique_by, who)
                 held = msgspec.structs.replace(held, lost=lesson.lost, blind=False)
                 decided = await self._held.decide(key, held, decision, who, lesson.changes)
                 lesson.take()
@@ -326,12 +323,7 @@ async def _loss(known: Known | None, verdict: core.Verdict, answer: Answer, held
     """What an answer loses that is too much, beside the one that is held."""
     past, is_keyless = NOTHING if known is None else known.past, _is_keyless(known, answer)
     read = partial(sets_beside, past, answer)
-    return await _aside(answer, partial(of_held, past, verdict, read, answer.origins, keyless=is_keyless, held=held))
-
-
-async def _aside(answer: Answer, work: Callable[[], T]) -> T:
-    """Do what reads a whole answer; away from the loop if the answer is large, so that nobody else waits for it."""
-    return work() if len(answer.identities) <= _SMALL_SETS else await asyncio.to_thread(work)
+    return await aside(answer, partial(of_held, past, verdict, read, answer.origins, keyless=is_keyless, held=held))
 
 
 def _waited_enough(held: core.HeldAnswer, policy: core.GuardPolicy, now_s: float) -> bool:
@@ -356,7 +348,7 @@ async def _judged(
     if known is None:
         return core.judge((), answer.identities, policy)
     work = partial(compare, known.past, answer, identification)
-    aligned = work() if known.past.basis == answer.basis else await _aside(answer, work)
+    aligned = work() if known.past.basis == answer.basis else await aside(answer, work)
     verdict = core.judge(known.past.rows, aligned.after, policy)
     return msgspec.structs.replace(verdict, changed=aligned.changed)
 

@@ -13,12 +13,14 @@ from hub.core.errors import KeysRefused
 from hub.core.identity import by_member, packed
 from hub.core.keys import misfit
 from hub.core.view import compare_by
+from hub.service.aside import aside
 from hub.service.taught import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hub.core.keys import Keys
+    from hub.core.comparison import Past
+    from hub.core.keys import Identification, Keys
     from hub.core.routes import Route
     from hub.service.baselines import Known
     from hub.service.held import HeldAnswers, Latest
@@ -46,8 +48,8 @@ class Lessons:
         self._held = held
         self._taught = taught
 
-    def prepared(self, key: str, known: Known | None, unique_by: tuple[str, ...], who: str) -> Lesson:
-        """Try keys on the answer that is held.
+    async def prepared(self, key: str, known: Known | None, unique_by: tuple[str, ...], who: str) -> Lesson:
+        """Try keys on the answer that is held, away from the loop, because that may be a large one.
 
         Raises:
             KeysRefused: they do not tell its sets apart, or the configuration or a backend says already which keys do.
@@ -56,14 +58,13 @@ class Lessons:
         if latest is None:
             raise KeysRefused(_NOT_HEARD)
         keys = self._taught.made(unique_by, who)
-        targets = self._targets(latest)
-        _check(latest, keys, self._members(latest))
+        targets, members = self._targets(latest), self._members(latest)
         found = self._taught.book_with(targets, keys).identification(latest.route)
         past = NOTHING if known is None else known.past
-        aligned = compare_by(past, latest.answer, found)
+        lost = await aside(latest.answer, partial(_tried, latest, keys, members, found, past))
         return Lesson(
             changes=self._taught.writing(targets, keys),
-            lost=packed(past.rows.keys() - frozenset(aligned.after)),
+            lost=lost,
             take=partial(self._taught.take, targets, keys),
         )
 
@@ -91,6 +92,12 @@ def _place(route: Route) -> str:
 def _where(route: Route) -> str:
     command = "backends list" if route.claimed else "routes"
     return f"from hub.yaml or its backends; to see them, run: appset-hub {command}"
+
+
+def _tried(latest: Latest, keys: Keys, members: tuple[str, ...], found: Identification, past: Past) -> bytes:
+    """What the held answer loses by these keys, packed."""
+    _check(latest, keys, members)
+    return packed(past.rows.keys() - frozenset(compare_by(past, latest.answer, found).after))
 
 
 def _check(latest: Latest, keys: Keys, members: tuple[str, ...]) -> None:
