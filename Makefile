@@ -82,6 +82,10 @@ campaign-backends: $(READY) ## Kill, freeze and cut off backends under load for 
 campaign-kills: $(READY) ## Kill hub and backends at random under load, 600 times; prints the wrong 200s and the outages (KILLS=60)
 	APPSET_HUB_KILLS=$(or $(KILLS),600) $(BIN)/pytest tests/e2e/test_kill_campaign.py -q -s -n 0 --timeout 7200
 
+.PHONY: campaign-rolling
+campaign-rolling: $(READY) ## Restart two hubs in turn 100 times under load, and two plain servers; prints what failed (RESTARTS=10)
+	APPSET_HUB_RESTARTS=$(or $(RESTARTS),100) $(BIN)/pytest tests/e2e/test_rolling_campaign.py -q -s -n 0 --timeout 7200
+
 .PHONY: campaign-dns
 campaign-dns: $(READY) ## Move, hang, kill and forget addresses of a backend under load; prints each outage (SECONDS=600)
 	APPSET_HUB_CAMPAIGN_S=$(or $(SECONDS),60) $(BIN)/pytest tests/e2e/test_dns_campaign.py -q -n 0 --timeout 3600
