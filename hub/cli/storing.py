@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -20,6 +21,8 @@ from hub.core.errors import HubError
 from hub.service.keeping import Initialised, StoreView
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hub.cli.discovery import Operator
 
 
@@ -117,14 +120,9 @@ def backup(copy: Path, config_path: Path | None, *, force: bool, as_json: bool) 
     The copy is one file; it is read and checked before it gets its name.
     """
     from hub.store import backup as copying  # noqa: PLC0415 - as above.
-    from hub.store.sqlite import CannotOpenStore  # noqa: PLC0415 - as above.
 
-    try:
+    with _refusals_of_a_copy():
         made = copying.backup(_path(config_path), copy, force=force)
-    except CannotOpenStore as error:
-        could_not_find_out(str(error))
-    except copying.CannotCopy as error:
-        failed(str(error))
     if as_json:
         print_json(made)
     else:
@@ -142,19 +140,28 @@ def restore(copy: Path, config_path: Path | None, *, as_json: bool) -> None:
     before the backup: what has changed since may be held.
     """
     from hub.store import backup as copying  # noqa: PLC0415 - as above.
-    from hub.store.sqlite import CannotOpenStore  # noqa: PLC0415 - as above.
 
-    try:
+    with _refusals_of_a_copy():
         made = copying.restore(copy, _path(config_path), at=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
-    except CannotOpenStore as error:
-        could_not_find_out(str(error))
-    except copying.CannotCopy as error:
-        failed(str(error))
     if as_json:
         print_json(made)
     else:
         kept = f"; the file that was there is now {made.replaced}" if made.replaced else ""
         click.echo(f"{made.path}: restored, {made.records} records{kept}")
+
+
+@contextmanager
+def _refusals_of_a_copy() -> Iterator[None]:
+    """End the command when no copy is made: 3 if the source is no sound store, 1 if the copy is refused or fails."""
+    from hub.store.backup import CannotCopy  # noqa: PLC0415 - as above.
+    from hub.store.sqlite import CannotOpenStore  # noqa: PLC0415 - as above.
+
+    try:
+        yield
+    except CannotOpenStore as error:
+        could_not_find_out(str(error))
+    except CannotCopy as error:
+        failed(str(error))
 
 
 def _path(config_path: Path | None) -> Path:

@@ -354,9 +354,19 @@ class BackendForgotten(Event, frozen=True, kw_only=True):
 
 
 class StoreTrouble(Event, frozen=True, kw_only=True):
-    """The store could not do what it should; ``detail`` is its own text."""
+    """The store could not do what it should; ``detail`` is its own text.
+
+    ``failing``: nothing can be relied on to be read or written until ``StoreRecovered``.
+    """
 
     detail: str
+    failing: bool = False
+
+
+class StoreRecovered(Event, frozen=True, kw_only=True):
+    """The store can be written again; it could not for ``after_s`` seconds."""
+
+    after_s: float
 
 
 class StoreOpened(Event, frozen=True, kw_only=True):

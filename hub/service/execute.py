@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -20,8 +20,7 @@ from hub.service.flights import Caller, Flights, NeverBegan
 from hub.service.remembered import Remembered
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
+    from collections.abc import Coroutine, Mapping
 
     from hub.core.answer import CheckedAnswer
     from hub.core.clients import Client
@@ -44,8 +43,11 @@ if TYPE_CHECKING:
     from hub.service.timekeeper import Timekeeper
     from hub.service.uses import Uses
 
+T = TypeVar("T")
+
 _NOTHING_KNOWN: dict[str, CheckedAnswer] = {}
 _CACHED = AnswerCached()
+_LAST_GOOD_S = 1.0  # How long after the deadline the last good answer may still be read.
 
 
 class Request(msgspec.Struct, kw_only=True):
@@ -116,8 +118,9 @@ class Execute:
         self._keeper.check()
         route = self._route(request)
         call = request.call
+        deadline = Deadline(self._clock() + route.deadline_s)
         if route.unseen:
-            await self._completeness.check(route, call.application_set_name)
+            await self._in_time(deadline, self._completeness.check(route, call.application_set_name))
         question = Question(
             client=request.client.name,
             route=route.name,
@@ -133,12 +136,11 @@ class Execute:
             remembered is not None
             and remembered.fits(route, identification)
             and now_s < remembered.fresh_until_s
-            and (not route.ignored_inputs or await self._is_last(question, route, remembered, now_s))
+            and (not route.ignored_inputs or await self._is_last(question, route, remembered, deadline))
         ):
             self._events.emit(_CACHED)
             return remembered.combined
         check_echo(route.values, call.parameters, route.name)
-        deadline = Deadline(now_s + route.deadline_s)
         await self._inputs.check(route, call, deadline)
         self._bulkhead.enter(route, question.client)
         try:
@@ -157,11 +159,20 @@ class Execute:
         finally:
             self._bulkhead.leave(route, question.client)
 
-    async def _is_last(self, question: Question, route: Route, remembered: Remembered, now_s: float) -> bool:
+    async def _is_last(self, question: Question, route: Route, remembered: Remembered, deadline: Deadline) -> bool:
         """Whether no other answer was accepted since, for other values of the ignored inputs."""
+        same = self._guard.same_as_accepted(question, route, remembered.combined)
+        return bool(await self._in_time(deadline, same))
+
+    async def _in_time(self, deadline: Deadline, reading: Coroutine[Any, Any, T]) -> T:
+        """What the store says.
+
+        Raises:
+            StoreFailed: it does not say it before the deadline.
+        """
         try:
-            with self._timekeeper.until(Deadline(now_s + route.deadline_s)):
-                return bool(await self._guard.same_as_accepted(question, route, remembered.combined))
+            with self._timekeeper.until(deadline):
+                return await reading
         except TimeoutError as error:
             raise StoreFailed("the hub's store did not answer in time") from error
 
@@ -201,10 +212,18 @@ class Execute:
                 answered = await self._asker.ask_all(inquiry)
             return await self._accepted(inquiry, request.call.parameters, answered, remembered)
         except HubError as error:
-            return await self._last_good.instead_of(error, without(question, route.ignored_inputs), route)
+            return await self._instead_of(error, without(question, route.ignored_inputs), route, deadline)
         finally:
             if inquiry.taken:
                 self._room.give_back(sum(inquiry.taken))
+
+    async def _instead_of(self, error: HubError, question: Question, route: Route, deadline: Deadline) -> Answer:
+        """The last good answer, if the store gives it soon: the deadline may be what has just passed."""
+        within = Deadline(max(deadline.at_s, self._clock() + _LAST_GOOD_S))
+        try:
+            return await self._in_time(within, self._last_good.instead_of(error, question, route))
+        except StoreFailed:
+            raise error from None
 
     async def _accepted(
         self,

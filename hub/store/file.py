@@ -49,7 +49,17 @@ class FileLock:
         # Only for a message: on a full disk the lock holds without a name in it.
         with suppress(OSError):
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            self.sign()
+
+    def sign(self) -> None:
+        """Write who holds the lock, and wait until that is on the disk; nothing without the lock.
+
+        Raises:
+            OSError: it cannot be written, with the disk's own reason.
+        """
+        if self._descriptor is not None:
+            os.pwrite(self._descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            os.fsync(self._descriptor)
 
     def release(self) -> None:
         """Let others have the file. The lock's own file stays: removing it would let two processes hold locks."""

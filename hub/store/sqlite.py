@@ -2,18 +2,22 @@
 
 SQLite blocks, so it has a thread of its own; a write has reached the disk when ``apply`` returns. One hub at a time has
 the file, and the file has to stay where it was opened: what is written to a deleted one is gone with the process.
+
+After a failure (a full or read-only disk, a lock of another program) each ``verify`` tries to write until that works.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import sqlite3
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from hub.core.errors import HubError, StoreFailed, StoreLost
-from hub.core.events import StoreTrouble
+from hub.core.events import StoreRecovered, StoreTrouble
 from hub.service.ports import Fatal
 from hub.store.file import FileIdentity, FileInUse, FileLock
 
@@ -28,6 +32,7 @@ T = TypeVar("T")
 
 SCHEMA_VERSION = 1
 
+_BUSY_S = 5.0  # How long SQLite waits for another program's lock.
 _LOOK_S = 5.0  # How often the store's thread is looked at, and how long it may take to answer before that is reported.
 
 _SCHEMA = """
@@ -42,10 +47,17 @@ CREATE TABLE IF NOT EXISTS stored (
 
 
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_READ_ONLY = "the hub's store is read-only; its log has more"
 _WHY = {
     sqlite3.SQLITE_FULL: "the disk of the hub's store is full; its log has more",
-    sqlite3.SQLITE_READONLY: "the hub's store is read-only; its log has more",
+    sqlite3.SQLITE_READONLY: _READ_ONLY,
+    sqlite3.SQLITE_BUSY: "another program has locked the hub's store; its log has more",
 }
+# SQLite calls each of these a disk I/O error.
+_WHY_OF_DISK = {errno.EROFS: _READ_ONLY, errno.EPERM: _READ_ONLY, errno.ENOSPC: _WHY[sqlite3.SQLITE_FULL]}
+
+_PROBE = "probe"  # The kind of the record that shows whether writing works again.
+_MAX_PROBE_BYTES = 1024 * 1024
 
 
 class CannotOpenStore(Exception):
@@ -74,9 +86,10 @@ class SqliteStore:
 
     lasting = True
 
-    def __init__(self, path: Path, events: Events, *, look_s: float = _LOOK_S) -> None:
+    def __init__(self, path: Path, events: Events, *, look_s: float = _LOOK_S, busy_s: float = _BUSY_S) -> None:
         self._path = path
         self._look_s = look_s
+        self._busy_s = busy_s
         self._events = events
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._worker: threading.Thread | None = None
@@ -84,6 +97,8 @@ class SqliteStore:
         self._lock = FileLock(path)
         self._files = [FileIdentity(path), FileIdentity(path.with_name(path.name + "-wal"))]
         self._damage = ""
+        self._failing_since_s: float | None = None
+        self._refused_bytes = 0
         self._turn = asyncio.Lock()
         self._next: _Transaction | None = None
 
@@ -125,15 +140,55 @@ class SqliteStore:
     async def _commit(self, transaction: _Transaction) -> None:
         async with self._turn:
             self._next = None
-            await self._run(lambda connection: self._apply(connection, transaction.changes))
+            try:
+                await self._run(lambda connection: self._apply(connection, transaction.changes))
+            except StoreFailed:
+                self._refused_bytes = max(self._refused_bytes, _size_bytes(transaction.changes))
+                raise
+            # A smaller one may fit where the refused one would not.
+            if _size_bytes(transaction.changes) >= self._refused_bytes:
+                self._has_written()
 
     async def verify(self) -> None:
         """Find out whether the file is still the one that was opened, and sound as far as it was read.
 
+        After a failure, find out as well whether it can be written again.
+
         Raises:
-            StoreLost: it is not.
+            StoreFailed: it still cannot.
+            StoreLost: it is another one, or damaged.
         """
-        await self._run(lambda _: self._check_there())
+        if self._failing_since_s is None:
+            await self._run(lambda _: self._check_there())
+            return
+        size_bytes = self._refused_bytes
+        await self._run(lambda connection: self._try_to_write(connection, size_bytes), is_probe=True)
+        self._has_written()
+
+    def _has_written(self) -> None:
+        if self._failing_since_s is not None:
+            self._events.emit(StoreRecovered(after_s=time.monotonic() - self._failing_since_s))
+            self._failing_since_s, self._refused_bytes = None, 0
+
+    def _has_failed(self, detail: str) -> None:
+        if self._failing_since_s is None:
+            self._failing_since_s = time.monotonic()
+        self._events.emit(StoreTrouble(detail=detail, failing=True))
+
+    def _try_to_write(self, connection: sqlite3.Connection, size_bytes: int) -> None:
+        """Write as much as was refused, so that a nearly full disk is not taken for one with space."""
+        self._check_there()
+        with connection:
+            self._delete(connection, _PROBE, "")
+            connection.execute(
+                "INSERT INTO stored (kind, key, value) VALUES (?, '', zeroblob(?))", (_PROBE, size_bytes)
+            )
+        with connection:
+            self._delete(connection, _PROBE, "")
+
+    @staticmethod
+    def _delete(connection: sqlite3.Connection, kind: str, key: str) -> None:
+        connection.execute("DELETE FROM stored WHERE kind = ? AND key = ?", (kind, key))
 
     def _check_there(self) -> None:
         if fault := self._damage or next(filter(None, (file.fault() for file in self._files)), ""):
@@ -181,7 +236,7 @@ class SqliteStore:
         self._check_there()
         with connection:
             for change in changes:
-                connection.execute("DELETE FROM stored WHERE kind = ? AND key = ?", (change.kind, change.key))
+                self._delete(connection, change.kind, change.key)
                 if change.value is not None:
                     connection.execute(
                         "INSERT INTO stored (kind, key, value) VALUES (?, ?, ?)",
@@ -200,13 +255,13 @@ class SqliteStore:
                 async with asyncio.timeout(self._look_s):
                     await asyncio.get_running_loop().run_in_executor(self._thread, _nothing)
             except TimeoutError:
-                self._events.emit(StoreTrouble(detail=f"no read or write has ended for {self._look_s:g} s"))
+                self._has_failed(f"no read or write has ended for {self._look_s:g} s")
             except RuntimeError:
                 pass  # No more threads, or the store is closed; the next lines tell them apart.
             if self._worker is not None and not self._worker.is_alive():
                 raise ThreadEnded("the thread of the hub's store has ended; nothing can be read or written any more")
 
-    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _run(self, work: Callable[[sqlite3.Connection], T], *, is_probe: bool = False) -> T:
         connection = self._connection
         if connection is None:
             raise StoreFailed("the hub's store is closed")
@@ -214,21 +269,34 @@ class SqliteStore:
             # Shielded: a caller that hangs up must not leave the connection in the middle of a write.
             return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work, connection))
         except sqlite3.Error as error:
-            self._events.emit(StoreTrouble(detail=str(error)))
-            raise self._translated(error) from error
+            refusal = await self._why_of_disk() if _code(error) == sqlite3.SQLITE_IOERR else None
+            if not is_probe:  # What it finds was reported when the store began to fail.
+                self._has_failed(str(error) if refusal is None else f"{error}: {refusal.strerror}")
+            raise self._translated(error, refusal) from error
         except RuntimeError as error:  # The executor has ended, or Python is about to.
             self._events.emit(StoreTrouble(detail=str(error)))
             raise StoreFailed("the hub's store is closed") from error
 
-    def _translated(self, error: sqlite3.Error) -> HubError:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # Without what makes it an extended one.
+    async def _why_of_disk(self) -> OSError | None:
+        """What the disk says to a write beside the file: SQLite does not pass its reason on."""
+        try:
+            await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, self._lock.sign))
+        except OSError as error:
+            return error
+        except RuntimeError:
+            pass  # The store is closed.
+        return None
+
+    def _translated(self, error: sqlite3.Error, refusal: OSError | None) -> HubError:
+        code = _code(error)
         if code in DAMAGED:
             self._damage = f"{self._path.name} is damaged"
             return StoreLost(
                 "the file of the hub's store is damaged; Applications are left unchanged. Restore it from a backup and "
                 "restart the hub"
             )
-        return StoreFailed(_WHY.get(code, "the hub's store cannot be read or written; its log says why"))
+        why = _WHY.get(code) if refusal is None else _WHY_OF_DISK.get(refusal.errno or 0)
+        return StoreFailed(why or "the hub's store cannot be read or written; its log says why")
 
     async def __aenter__(self) -> Self:
         """Open the file, and make it when it is not there.
@@ -260,7 +328,7 @@ class SqliteStore:
         return connection
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, check_same_thread=False)
+        connection = sqlite3.connect(self._path, timeout=self._busy_s, check_same_thread=False)
         try:
             self._check_sound(connection)
             connection.execute("PRAGMA journal_mode = WAL")
@@ -269,6 +337,7 @@ class SqliteStore:
             with connection:
                 connection.execute(_SCHEMA)
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                self._delete(connection, _PROBE, "")  # A hub that crashed may have left it.
         except BaseException:
             connection.close()
             raise
@@ -302,8 +371,16 @@ def _nothing() -> None:
     """Shows that the thread works."""
 
 
+def _size_bytes(changes: Sequence[Change]) -> int:
+    """How much a probe has to write to stand in for these changes."""
+    return min(sum(len(change.value or b"") for change in changes), _MAX_PROBE_BYTES)
+
+
+def _code(error: Exception) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF  # Without what makes it an extended one.
+
+
 def _why(error: Exception) -> str:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in DAMAGED:
+    if _code(error) in DAMAGED:
         return f"it is damaged ({error}); restore it from a backup, or move it away"
     return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)

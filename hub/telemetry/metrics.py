@@ -227,6 +227,11 @@ class Metrics:
         self.store_troubles = Counter(
             "appset_hub_store_troubles", "Times the store could not do what it should.", registry=registry
         )
+        self.store_failing = Gauge(
+            "appset_hub_store_failing",
+            "1 from a failed read or write until a write succeeds; 0 otherwise. First and changed answers get a 503.",
+            registry=registry,
+        )
         self.task_failures = Counter(
             "appset_hub_task_failures",
             "Times a task that should run as long as the hub ended unexpectedly; /readyz names those that fail now.",

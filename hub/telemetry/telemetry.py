@@ -91,6 +91,7 @@ class Telemetry:
             ev.ClaimIgnored: self._claim_ignored,
             ev.BackendForgotten: self._backend_forgotten,
             ev.StoreTrouble: self._store_trouble,
+            ev.StoreRecovered: self._store_recovered,
             ev.StoreOpened: self._store_opened,
             ev.StoreInitialised: self._store_initialised,
             ev.StoreUnusable: self._store_unusable,
@@ -407,7 +408,13 @@ class Telemetry:
 
     def _store_trouble(self, event: ev.StoreTrouble) -> None:
         self._metrics.store_troubles.inc()
+        if event.failing:
+            self._metrics.store_failing.set(1)
         self._log.error("store_trouble", detail=event.detail)
+
+    def _store_recovered(self, event: ev.StoreRecovered) -> None:
+        self._metrics.store_failing.set(0)
+        self._log.warning("store_recovered", failed_for_s=round(event.after_s, 3), hint="changes are accepted again")
 
     def _store_opened(self, event: ev.StoreOpened) -> None:
         self._log.info("store_opened", store=event.store_id, initialised_at=round(event.created_at_s, 3))

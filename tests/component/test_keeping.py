@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
 
 from hub.core.errors import StoreDamaged, StoreFailed, StoreLost, StoreUninitialised
 from hub.core.events import StoreInitialised, StoreOpened, StoreTrouble, StoreUnusable, StoreUsable
+from hub.main.tasks import stop
 from hub.service.audit import AuditLog
 from hub.service.keeping import StoreKeeper
 from hub.service.membership import stored_claims
 from hub.service.soundness import check
 from tests.support.fakes import FakeEvents, FakeLink, FakeStore, Says, sets
 from tests.support.service import Service, guarded_by_default, route
-from tests.support.virtual import on_virtual_time
+from tests.support.virtual import after, on_virtual_time
 
 FEW = sets({"name": "1"})
 MANY = sets(*({"name": str(number)} for number in range(10)))
@@ -119,6 +121,19 @@ async def test_a_store_that_is_lost_and_back_is_noticed_once_each() -> None:
     kept.keeper.check()
     assert [event.reason for event in kept.events.of(StoreUnusable)] == ["store_lost"]
     assert len(kept.events.of(StoreUsable)) == 1
+
+
+@on_virtual_time
+async def test_a_store_is_looked_at_often_enough_to_be_back_within_two_seconds() -> None:
+    kept = await opened(expect=False)
+    watching = asyncio.ensure_future(kept.keeper.watch())
+    kept.store.lost = True
+    await after(1.5)
+    assert kept.keeper.view().state == "lost"
+    kept.store.lost = False
+    await after(1.5)
+    assert len(kept.events.of(StoreUsable)) == 1
+    await stop(watching)
 
 
 @on_virtual_time

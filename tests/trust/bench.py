@@ -26,14 +26,19 @@ class Bench:
         self._stack = AsyncExitStack()
 
     async def open(
-        self, *, route: dict[str, Any] | None = None, declares: tuple[str, ...] = (), **settings: Any
+        self,
+        *,
+        route: dict[str, Any] | None = None,
+        declares: tuple[str, ...] = (),
+        claims: tuple[str, ...] = (),
+        **settings: Any,
     ) -> Site:
-        """Start both; the backend declares that these keys identify its sets."""
+        """Start both; the backend declares that these keys identify its sets, and claims these patterns."""
         routes = [{"name": "r", "application_sets": ["r-*"], "backends": ["b"], **(route or {})}]
         self.site.configure(**{"backends": {"b": {"application_sets": ["c-*"]}}, "routes": routes, **settings})
         await self.site.start()
         self._stack.push_async_callback(self.site.stop)
-        self.backend = await self.attach(Stub("b", self.behave, unique_by=declares))
+        self.backend = await self.attach(Stub("b", self.behave, unique_by=declares, claims=claims))
         return self.site
 
     def behave(self, _: Request) -> Answer | asyncio.Future[Answer] | None:

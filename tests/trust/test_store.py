@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.trust.bench import Bench
+    from tests.trust.stub import Answer
+    from tests.trust.wire import Reply
 
 TEN = named(*range(10))
 FOUR = named(*range(4))
@@ -151,3 +153,62 @@ async def test_a_changed_answer_does_not_leave_once_the_file_is_gone(bench: Benc
     await bench.ask(TEN)
     lose(bench)
     assert reason(await bench.ask(named(*range(11)))) == (503, "store_lost")
+
+
+@contextmanager
+def locked(bench: Bench) -> Iterator[None]:
+    """Another program holds the lock that a write to the hub's store needs, as long as the block lasts."""
+    with closing(sqlite3.connect(bench.site.folder / "hub.db", isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+async def once_it_works(bench: Bench, answer: Answer, name: str = "r-one") -> Reply:
+    """The first reply that is not about a slow store: what was waiting for it comes first."""
+    while (reply := await bench.ask(answer, name)).status == 503 and reply.reason == "store_failed":
+        pass
+    return reply
+
+
+IN_TIME = {"deadline": "1s"}  # SQLite waits for a lock much longer.
+TOO_SLOW = "the hub's store did not answer in time"
+
+
+async def test_a_store_that_is_too_slow_ends_no_request_later_than_its_deadline(bench: Bench) -> None:
+    await bench.open(route=IN_TIME)
+    with locked(bench):
+        assert (await bench.ask(TEN)).message == TOO_SLOW
+    assert (await once_it_works(bench, TEN)).status == 200
+
+
+async def test_while_the_store_is_too_slow_no_shorter_answer_leaves_and_none_does_afterwards(bench: Bench) -> None:
+    await bench.open(route=IN_TIME)
+    await bench.ask(TEN)
+    with locked(bench):
+        for _ in range(2):
+            assert (await bench.ask(FOUR)).message == TOO_SLOW
+    assert (await once_it_works(bench, FOUR)).status == 409
+    assert (await once_it_works(bench, TEN)).status == 200
+
+
+async def test_whether_a_name_may_be_answered_is_found_out_before_the_deadline(bench: Bench) -> None:
+    backends = {"b": {"application_sets": ["c-*"]}, "never": {"application_sets": ["c-*"]}}
+    await bench.open(deadline="1s", backends=backends, claims=("c-*",))
+    with locked(bench):
+        assert (await bench.ask(TEN)).message == TOO_SLOW
+        # Its read waits behind the write.
+        assert (await bench.ask(TEN, "c-one")).message == TOO_SLOW
+    assert (await once_it_works(bench, TEN, "c-one")).reason == "backend_never_seen"
+
+
+async def test_a_last_good_answer_that_cannot_be_read_in_time_is_the_error_itself(bench: Bench) -> None:
+    await bench.open(route={"stale_if_error": {"max_age": "1h"}, **IN_TIME})
+    good = await bench.ask(TEN)
+    await bench.restart()
+    with locked(bench):
+        assert (await bench.ask(named(*range(12)), "r-two")).message == TOO_SLOW
+        failed = await bench.ask(fails(13))
+        assert failed.status >= 500
+        assert not failed.stale
+    assert (await bench.ask(fails(13))).body == good.body
