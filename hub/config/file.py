@@ -531,6 +531,15 @@ class Limits(_Entry, frozen=True, kw_only=True):
             "again and again do not slow down others. Callers that wait as long as `Retry-After` says do not notice."
         ),
     ] = 500
+    breaker_failures: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=10**6,
+            description="Failures of a backend in a row, after which questions that failed get the same error at once; "
+            "one of them is tried every half second, and any answer ends it. `0`: every question is asked.",
+        ),
+    ] = 5
     requests_in_flight: Annotated[
         Count, Meta(description="Concurrent requests of all clients; beyond this, requests get a 503.")
     ] = 2048

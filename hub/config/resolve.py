@@ -370,6 +370,7 @@ class Resolver:
             idle_connections=limits.idle_connections,
             connections_per_peer=limits.connections_per_peer,
             refusals_per_second=limits.refusals_per_second,
+            breaker_failures=limits.breaker_failures,
             max_input_depth=limits.max_input_depth,
             schema_time_s=self._positive(("limits", "schema_time"), limits.schema_time),
             schema_memory_bytes=limits.schema_memory_bytes or memory.schema_bytes,

@@ -114,6 +114,7 @@ class HubLimits:
     idle_connections: int
     connections_per_peer: int
     refusals_per_second: int
+    breaker_failures: int
     max_input_depth: int
     schema_time_s: float
     schema_memory_bytes: int

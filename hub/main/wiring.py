@@ -53,6 +53,7 @@ from hub.rpc.server import CannotListen, RpcServer, ServerTls
 from hub.schema.schemas import JsonSchemas
 from hub.service.ask import Asker
 from hub.service.audit import AuditLog
+from hub.service.breaker import Breaker
 from hub.service.bulkhead import Bulkhead
 from hub.service.completeness import Completeness
 from hub.service.elapsed import ObservedTime
@@ -194,6 +195,7 @@ class Hub:
             timekeeper=timekeeper,
             reading=reading,
             room=self._room,
+            breaker=Breaker(limits.breaker_failures),
         )
         await stack.enter_async_context(self._schema_processes)
         schemas = JsonSchemas(self._schema_processes, within_s=limits.schema_time_s)

@@ -97,6 +97,11 @@ class DialledLink:
         """
         now_s = self._clock()
         connection, heard = self._connection, False
+        if self._was_ready and not connection.ready:
+            # It broke a moment ago. To ask now would connect again, to whoever has the address meanwhile.
+            if self._observer is not None:
+                self._observer.reachable(yes=False)
+            raise InstanceLost("its connection broke")
         self._in_flight += 1
         self._idle.clear()
         self._listen(now_s)
@@ -131,13 +136,15 @@ class DialledLink:
 
     def _use(self, connection: Connection) -> None:
         self._connection = connection
+        self._was_ready = False
         self._watching = self._dialler.start(lambda: self._watch(connection))
 
     async def _watch(self, connection: Connection) -> None:
         """Keep the channel connected, and say when it is and when it is not, until cancelled."""
         while self._observer is not None:
             state = connection.channel.get_state(try_to_connect=True)
-            self._observer.reachable(yes=state is grpc.ChannelConnectivity.READY)
+            self._was_ready = state is grpc.ChannelConnectivity.READY
+            self._observer.reachable(yes=self._was_ready)
             await connection.channel.wait_for_state_change(state)
 
     def _listen(self, now_s: float) -> None:

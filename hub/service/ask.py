@@ -22,7 +22,6 @@ from hub.core.events import AnswerNoticed, AskRetried, BackendAsked, BackendFail
 from hub.core.keys import Identification
 from hub.service import ports
 from hub.service.breakages import Breakages
-from hub.service.breaker import Breaker
 from hub.service.pool import Pool, Turn, unresponsive
 from hub.service.room import LARGE_BYTES
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from hub.core.directory import Instance
     from hub.core.question import Question
     from hub.core.routes import Route
+    from hub.service.breaker import Breaker
     from hub.service.reading import Reading
     from hub.service.room import Room
     from hub.service.timekeeper import Timekeeper
@@ -81,6 +81,7 @@ class Asker:
         timekeeper: Timekeeper,
         reading: Reading,
         room: Room,
+        breaker: Breaker,
         stopwatch: ports.Clock = time.perf_counter,
     ) -> None:
         """``clock`` is the loop's, for deadlines; it may be coarse, so ``stopwatch`` measures."""
@@ -92,7 +93,7 @@ class Asker:
         self._reading = reading
         self._room = room
         self._breakages = Breakages()
-        self._breaker = Breaker()
+        self._breaker = breaker
 
     async def ask_all(self, inquiry: Inquiry) -> list[Answered]:
         """Ask all members side by side; answers come in the members' order.

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from hub.core.errors import HubError
     from hub.core.question import Question
 
-FAILURES = 5
-"""In a row, before anything is spared."""
+DEFAULT_FAILURES = 5
 
 PROBE_EVERY_S = 0.5
 
@@ -28,23 +27,22 @@ _ROOM = 10_000  # Questions whose last error is kept, of each backend.
 class _Backend:
     """What is known of one that fails."""
 
-    __slots__ = ("errors", "failures", "is_tried", "tried_s")
+    __slots__ = ("errors", "failures", "is_open", "is_tried", "tried_s")
 
     def __init__(self) -> None:
         self.failures = 0
+        self.is_open = False
         self.errors: OrderedDict[bytes, HubError] = OrderedDict()
         self.tried_s = 0.0
         self.is_tried = False
-
-    @property
-    def is_open(self) -> bool:
-        return self.failures >= FAILURES
 
 
 class Breaker:
     """Remembers failures, by backend; empty as long as all is well."""
 
-    def __init__(self) -> None:
+    def __init__(self, failures: int = DEFAULT_FAILURES) -> None:
+        """``failures``: so many in a row, before anything is spared; 0: nothing ever is."""
+        self._failures = failures
         self._failing: dict[str, _Backend] = {}
 
     def spared(self, backend: str, question: Question, now_s: float) -> HubError | None:
@@ -62,6 +60,8 @@ class Breaker:
 
     def failed(self, backend: str, question: Question, error: HubError, now_s: float) -> bool:
         """An ask failed; returns whether questions are spared from now on, and were not before."""
+        if not self._failures:
+            return False
         if not isinstance(error, (BackendFailed, DeadlinePassed)):
             # A backend that is absent or not ready has its own words, and costs nothing to ask.
             self.given_up(backend)
@@ -69,6 +69,7 @@ class Breaker:
         known = self._failing.setdefault(backend, _Backend())
         was_open = known.is_open
         known.failures += 1
+        known.is_open = known.failures >= self._failures
         known.is_tried, known.tried_s = False, now_s
         digest = _digest(question)
         known.errors[digest] = error

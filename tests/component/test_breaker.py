@@ -5,7 +5,8 @@ from __future__ import annotations
 from hub.core.errors import BackendFailed, DeadlinePassed
 from hub.core.events import BreakerMoved, QuestionSpared
 from hub.service import ports
-from hub.service.breaker import FAILURES, PROBE_EVERY_S
+from hub.service.breaker import DEFAULT_FAILURES as FAILURES
+from hub.service.breaker import PROBE_EVERY_S
 from tests.support.fakes import FakeLink, Says, never
 from tests.support.service import Service, route
 from tests.support.virtual import after, now_s, on_virtual_time

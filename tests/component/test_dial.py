@@ -6,6 +6,7 @@ import asyncio
 import socket
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import grpc
 import pytest
@@ -13,6 +14,7 @@ from appset_hub.v1 import backend_pb2
 
 from hub.core.deadline import Deadline
 from hub.core.directory import BackendInfo
+from hub.rpc.connection import Connection
 from hub.rpc.dial import ChannelDialler, ChannelTls, DialSecurity
 from hub.service.ports import Ask, AskError, Broken, InstanceLost, InvalidInput, NotReady, RawAnswer, TimedOut, TooLarge
 from tests.support.certificates import Authority
@@ -60,6 +62,20 @@ async def dialled(
 
 async def ask(link: DialledLink, within_s: float = 10.0) -> RawAnswer:
     return await link.ask(ASK, Deadline(asyncio.get_running_loop().time() + within_s))
+
+
+async def test_a_link_whose_connection_broke_a_moment_ago_does_not_connect_again_to_ask() -> None:
+    backend, observer = RawBackend(), Observer()
+    async with serving(backend) as port, dialled(port, observer) as link:
+        await observer.seen(yes=True)
+        # Before its watch has noticed.
+        with (
+            mock.patch.object(Connection, "ready", new_callable=mock.PropertyMock, return_value=False),
+            pytest.raises(InstanceLost),
+        ):
+            await ask(link)
+        assert backend.requests == []
+        assert observer.states[-1] is False
 
 
 async def test_a_dialled_backend_is_asked_with_everything() -> None:

@@ -18,6 +18,7 @@ from hub.core.routes import CLAIMED, Route, Trust
 from hub.main.guarding import guarding
 from hub.service.ask import Asker
 from hub.service.audit import AuditLog
+from hub.service.breaker import Breaker
 from hub.service.bulkhead import Bulkhead
 from hub.service.completeness import Completeness
 from hub.service.elapsed import ObservedTime
@@ -147,6 +148,7 @@ class Service:
             timekeeper=timekeeper,
             reading=reading,
             room=self.room,
+            breaker=Breaker(),
         )
         self.keeper = StoreKeeper(
             store=self.store,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from hub.service.breaker import FAILURES, PROBE_EVERY_S
+from hub.service.breaker import DEFAULT_FAILURES as FAILURES
+from hub.service.breaker import PROBE_EVERY_S
 from tests.trust.hubs import until
 from tests.trust.stub import Stub, fails, named
 from tests.trust.test_sharing import metric
