@@ -213,6 +213,7 @@ class DialledLink:
     def _abandon(self, kind: type[InstanceLost], text: str) -> None:
         """End what the present connection carries."""
         self._silent_since_s = None
+        self._was_ready = False
         self._watching.cancel()
         self._connection.abandon(kind, text)
         self._dialler.start(self._connection.close)
