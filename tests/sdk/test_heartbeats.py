@@ -50,16 +50,17 @@ class ScriptedHub(registry_pb2_grpc.RegistryServiceServicer):
         if self.every_s:
             welcome.heartbeat.FromMilliseconds(int(self.every_s * 1000))
         await context.write(registry_pb2.AttachResponse(welcome=welcome))
+        # As it is now: a test may change it as soon as it knows of the hello.
+        beating = asyncio.create_task(self._beat(context, beats=self.beats))
         self.hellos.put_nowait(hello)
-        beating = asyncio.create_task(self._beat(context))
         try:
             while (message := await context.read()) is not grpc.aio.EOF:
                 self._note(message)
         finally:
             beating.cancel()
 
-    async def _beat(self, context: Any) -> None:
-        while self.beats:
+    async def _beat(self, context: Any, *, beats: bool) -> None:
+        while beats:
             await asyncio.sleep(self.every_s or 0.05)
             await context.write(registry_pb2.AttachResponse(heartbeat=registry_pb2.Heartbeat()))
 
