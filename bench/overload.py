@@ -109,7 +109,7 @@ async def _polite(port: int, token: str, seconds: float) -> Seen:
     return Seen(answers_ms=answers, refusals_ms=refusals)
 
 
-async def _caller(  # noqa: PLR0913, PLR0917 - whom, when, and where to note it
+async def _caller(  # noqa: PLR0913, PLR0917 - the target, the timing and the results
     port: int, token: str, number: int, seconds: float, answers: list[float], refusals: list[float]
 ) -> None:
     """Ask on one connection, at given times; what is late is still counted from when it was due."""

@@ -15,7 +15,7 @@ _BASELINE_BYTES = 192 * _MIB
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """The parts of a memory of so many bytes, ``None`` if there is no limit.
+    """How a memory limit is divided; ``None`` is no limit.
 
     Of 512 MiB the hub itself takes about 50, cached answers 64, as do baselines, and answers that callers are slow to
     read. Large answers that are under way take 128, three times what they have as JSON. The process that checks one of

@@ -36,7 +36,7 @@ def check_levels(text: bytes, levels: int = MAX_LEVELS) -> None:
 
 def is_deeper(text: bytes, levels: int) -> bool:
     """Whether more lists and objects are inside each other than ``levels``, in JSON or in what only looks like it."""
-    # Most texts have not even so many brackets.
+    # Most texts have fewer brackets than that.
     if len(text) <= levels or text.count(b"{") + text.count(b"[") <= levels:
         return False
     if b"\\" in text:

@@ -77,7 +77,7 @@ class Crowd:
             self._dismiss(next(self._idle_ones()))
 
     def refuse(self, connection: Connection) -> None:
-        """It is told to go."""
+        """It is turned away."""
         self.remove(connection)
         self._refused.add(connection)
         connection.kind = "refused"

@@ -84,7 +84,7 @@ class Turns:
 
 
 class Restraint:
-    """Lets callers ask again who were refused without a question to a backend: so many in a second.
+    """Limits how often in a second callers may ask again who were refused before any backend was asked.
 
     They have their answer at once. A caller who waits as long as ``Retry-After`` says notices nothing.
     """

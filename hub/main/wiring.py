@@ -548,7 +548,7 @@ class Hub:
 
 
 def _must_retire(before: TlsFiles | None, after: TlsFiles | None) -> bool:
-    """Whether who was let in with the TLS before might be refused now."""
+    """Whether a caller that the old TLS let in might be refused now."""
     return before is None or after is None or before.client_ca_pem != after.client_ca_pem
 
 

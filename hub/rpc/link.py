@@ -98,7 +98,7 @@ class DialledLink:
         now_s = self._clock()
         connection, heard = self._connection, False
         if self._was_ready and not connection.ready:
-            # It broke a moment ago. To ask now would connect again, to whoever has the address meanwhile.
+            # It has just broken. Asking would reconnect, and another process may have the address by now.
             if self._observer is not None:
                 self._observer.reachable(yes=False)
             raise InstanceLost("its connection broke")

@@ -1,8 +1,9 @@
-"""Spares a backend that fails the questions that it just failed: they get the same error at once.
+"""A circuit breaker: questions that a failing backend has just failed get the same error again at once.
 
-It never changes an answer. A question is spared only if its own last ask failed, if the backend has failed several in a
-row and answered none since, and if another question was tried a moment ago. Any answer ends it for all of them, so a
-backend that is well again is back within ``PROBE_EVERY_S``. A plain state machine: time comes in as ``now_s``.
+It applies to a question only if its own last ask failed, if the backend has failed several in a row and answered none
+since, and if another question was tried within ``PROBE_EVERY_S``. For that long a question can get its old error
+although the backend has recovered; any answer closes the breaker for all. A plain state machine: time comes in as
+``now_s``.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Breaker:
     """Remembers failures, by backend; empty as long as all is well."""
 
     def __init__(self, failures: int = DEFAULT_FAILURES) -> None:
-        """``failures``: so many in a row, before anything is spared; 0: nothing ever is."""
+        """``failures``: how many in a row open it; 0 turns it off."""
         self._failures = failures
         self._failing: dict[str, _Backend] = {}
 
@@ -90,11 +91,6 @@ class Breaker:
         known = self._failing.get(backend)
         if known is not None:
             known.is_tried = False
-
-    @property
-    def open(self) -> list[str]:
-        """The backends whose questions are spared."""
-        return [name for name, known in self._failing.items() if known.is_open]
 
 
 def _digest(question: Question) -> bytes:

@@ -50,7 +50,7 @@ class Room:
         self._is_closed = True
 
     def open(self) -> None:
-        """Let in what fits."""
+        """Let in whatever fits."""
         self._is_closed = False
         self._let_in()
 
